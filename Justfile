@@ -1,0 +1,60 @@
+# Every chore of the house. `./just` lists them; `./just demo` is where to begin.
+set positional-arguments
+
+# ---- run -------------------------------------------------------------------------------------------------------------
+
+# Play the Realm on an embedded NATS and Postgres: [--npcs N] [--seconds S] [--seed K] [--json]
+[group('run')]
+demo *args:
+    @hearthmind demo "$@"
+
+# Start NATS, Postgres and the services here, until Ctrl-C
+[group('run')]
+up *args:
+    @hearthmind up "$@"
+
+# Draw one decision's way through every hop, with times: DECISION
+[group('run')]
+trace *args:
+    @hearthmind trace "$@"
+
+# Show the settings with their source and check broker, database, ports and disk
+[group('run')]
+doctor *args:
+    @hearthmind doctor "$@"
+
+# ---- check -----------------------------------------------------------------------------------------------------------
+
+# Everything CI checks: style, types, imports, tests
+[group('check')]
+test: lint types imports
+    pytest
+
+# Style
+[group('check')]
+lint:
+    ruff check .
+    ruff format --check .
+
+# Types, strict
+[group('check')]
+types:
+    mypy
+
+# Who may import whom
+[group('check')]
+imports:
+    lint-imports --no-cache
+
+# ---- keep ------------------------------------------------------------------------------------------------------------
+
+# Put the code into the house style
+[group('keep')]
+format:
+    ruff check --fix .
+    ruff format .
+
+# Lock the dependencies again after a change of a pyproject.toml
+[group('keep')]
+lock:
+    python requirements/lock.py

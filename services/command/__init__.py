@@ -1,0 +1,1 @@
+"""The `hearthmind` command: the one place that knows every service; no service knows it."""

@@ -1,0 +1,129 @@
+"""The `hearthmind` command."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from hearthmind.bus.connect import EXIT_CONFIG
+from hearthmind.errors import HearthmindError
+from hearthmind.settings import Broker, Flow, Store, load
+from hearthmind.store.migrate import upgrade
+from services.command import dead_letters as dead_letters_command
+from services.command.demo import Demo, run_demo
+from services.command.doctor import doctor as run_doctor
+from services.command.platform import TRACES, Options, Platform, provision_at
+from services.command.trace import trace as draw_trace
+from services.command.view import print_summary
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+HOME = Path(".hearthmind")
+Folder = Annotated[Path, typer.Option(help="Where the platform keeps its data.")]
+
+
+@app.command()
+def demo(
+    npcs: Annotated[int, typer.Option(min=1, max=20_000, help="How many characters play.")] = 50,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="The world's seed.")] = 7,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as one last line of JSON.")] = False,
+    sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
+    answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 1.0,
+    folder: Folder = HOME / "demo",
+) -> None:
+    """Play the Realm on an embedded NATS and Postgres, and count everything at the end."""
+    console = Console(stderr=json)
+    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within)
+    summary, figures = asyncio.run(run_demo(asked, console))
+    print_summary(console, summary, figures)
+    if json:
+        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+    if not summary.all_is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    folder: Folder = HOME / "up",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many inference workers.")] = 1,
+    sync: Annotated[
+        str, typer.Option(help="When the broker's files are on disk: always, or a time such as 1s.")
+    ] = "always",
+) -> None:
+    """Start NATS, Postgres and the services here, and keep them alive until Ctrl-C."""
+    asyncio.run(_up(Options(folder=folder, flow=load("flow", Flow), sync_interval=sync, workers=workers)))
+
+
+async def _up(options: Options) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    console = Console()
+    async with Platform(options, say=lambda line: console.print(line, highlight=False)) as platform:
+        games = ", ".join(f"game_{game}" for game in options.flow.games)
+        console.print(f"\nNATS_URL={platform.connection.nats_url}   users: {games}", highlight=False, soft_wrap=True)
+        console.print(
+            f"their passwords are in {platform.folder / 'connection.json'}; Ctrl-C ends everything\n", soft_wrap=True
+        )
+        waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(platform.supervisor.wait())}
+        done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        for task in done:
+            task.result()
+
+
+@app.command()
+def doctor(folder: Folder = HOME / "up") -> None:
+    """Show the settings with their source, and check broker, database, ports and disk."""
+    raise typer.Exit(run_doctor(folder, Console()))
+
+
+@app.command()
+def trace(
+    decision: Annotated[str, typer.Argument(help="The id of a decision.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where traces are kept; by default that of `demo`, then `up`.")
+    ] = None,
+) -> None:
+    """Draw one decision's way through every hop, with times."""
+    folders = [folder] if folder else [HOME / "demo" / TRACES, HOME / "up" / TRACES]
+    raise typer.Exit(draw_trace(decision, folders, Console()))
+
+
+@app.command()
+def dead_letters(
+    most: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    folder: Folder = HOME / "up",
+) -> None:
+    """Show the newest messages that could not be processed, and why."""
+    asyncio.run(dead_letters_command.show(folder, most, Console()))
+
+
+@app.command()
+def provision() -> None:
+    """Make every stream, consumer and bucket at the broker of the settings; can be run again at any time."""
+    asyncio.run(provision_at(load("broker", Broker), load("flow", Flow)))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of the settings to its newest schema."""
+    upgrade(load("store", Store).url)
+
+
+def main() -> None:
+    """Runs the command; an error of ours is a message, not a trace."""
+    try:
+        app()
+    except HearthmindError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT_CONFIG)

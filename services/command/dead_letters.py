@@ -1,0 +1,33 @@
+"""`hearthmind dead-letters`: what could not be processed, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hearthmind.settings import Store, load
+from hearthmind.store.engine import create_engine, transaction
+from hearthmind.store.read import dead_letters_of
+from services.command.platform import read_connection
+
+BODY_SHOWN_MAX = 200
+
+
+async def show(folder: Path, most: int, console: Console) -> None:
+    """Prints the newest dead letters."""
+    running = read_connection(folder)
+    engine = create_engine(running.database_url if running else load("store", Store).url, connections_max=1)
+    try:
+        async with transaction(engine) as connection:
+            letters = await dead_letters_of(connection, most)
+    finally:
+        await engine.dispose()
+    table = Table(title=f"{len(letters)} dead letters, the newest first", header_style="dim")
+    for name in ("died at", "stream", "subject", "reason", "body"):
+        table.add_column(name, overflow="fold")
+    for letter in letters:
+        body = letter.body[:BODY_SHOWN_MAX].decode(errors="replace")
+        table.add_row(f"{letter.died_at:%Y-%m-%d %H:%M:%S}", letter.stream, letter.subject, letter.reason, body)
+    console.print(table)

@@ -1,0 +1,141 @@
+"""The demo: a game played by minds over the whole platform, watched live, ended with the count of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from hearthmind.client import Client, connect
+from hearthmind.errors import CannotStart, Unavailable
+from hearthmind.flow import game_user
+from hearthmind.ids import new_decision_id
+from hearthmind.settings import Telemetry
+from hearthmind.store.engine import create_engine, transaction
+from hearthmind.store.read import EpisodeTotals, episode_totals
+from hearthmind.telemetry.setup import start_telemetry
+from services.command.figures import Figures, Summary
+from services.command.platform import Options, Platform
+from services.command.view import View
+
+STORED_WITHIN_S = 60.0
+POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What was asked for."""
+
+    npcs: int
+    seconds: float
+    seed: int
+    as_json: bool
+    folder: Path
+    sample_ratio: float
+    turn_s: float = 1.0
+    answer_within_s: float = 1.0
+    game: str = "realm"
+
+
+async def run_demo(
+    demo: Demo, console: Console, platform_started: Callable[[Platform], None] | None = None
+) -> tuple[Summary, Figures]:
+    """Starts the platform, plays, waits until everything is stored, and stops the platform."""
+    play = _game(demo.game)
+    options = Options(folder=demo.folder, sync_interval="1s", sample_ratio=demo.sample_ratio)
+    began_s = time.monotonic()
+    async with Platform(options, say=lambda line: console.print(f"[dim]{line}[/dim]", highlight=False)) as platform:
+        console.print(f"everything runs after {time.monotonic() - began_s:.1f} s")
+        if platform_started:
+            platform_started(platform)
+        telemetry = Telemetry(folder=str(platform.traces), sample_ratio=demo.sample_ratio, log_level="warning")
+        end_telemetry = start_telemetry("game", telemetry)
+        user = game_user(demo.game)
+        journal = demo.folder / "journals" / f"{demo.game}.jsonl"
+        try:
+            async with connect(
+                platform.connection.nats_url,
+                game=demo.game,
+                user=user,
+                password=platform.connection.passwords[user],
+                journal=journal,
+            ) as mind:
+                return await _play(demo, play, platform, mind, console)
+        finally:
+            end_telemetry()
+
+
+async def _play(demo: Demo, play: Any, platform: Platform, mind: Client, console: Console) -> tuple[Summary, Figures]:
+    episode = f"demo-{new_decision_id()}"
+    figures, stop = Figures(), asyncio.Event()
+    mind.on_decision = figures.add
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    engine = create_engine(platform.connection.database_url, connections_max=1)
+    view = View(demo.npcs, demo.seconds, figures, mind)
+
+    async def watch_store() -> None:
+        while True:
+            view.totals = await _totals(engine, demo.game, episode) or view.totals
+            await asyncio.sleep(POLL_S)
+
+    ends_s = time.monotonic() + demo.seconds
+    began_s = time.monotonic()
+    watching = asyncio.create_task(watch_store())
+    try:
+        with view.live(console, quiet=demo.as_json):
+            await play(
+                mind,
+                npcs=demo.npcs,
+                seed=demo.seed,
+                until=lambda: stop.is_set() or time.monotonic() >= ends_s,
+                on_turn=view.on_turn,
+                turn_s=demo.turn_s,
+                answer_within_s=demo.answer_within_s,
+                episode=episode,
+            )
+            seconds = time.monotonic() - began_s
+            view.phase = "waiting until everything is stored"
+            await mind.wait_stored(STORED_WITHIN_S)
+            totals = await _settled(engine, demo.game, episode, mind.outcomes)
+            view.totals = totals
+    finally:
+        watching.cancel()
+        await engine.dispose()
+    return figures.summary(mind, totals.experiences, totals.doubled, seconds), figures
+
+
+async def _settled(engine: Any, game: str, episode: str, outcomes: int) -> EpisodeTotals:
+    """The totals once every outcome has become an experience, or once nothing has moved for a while."""
+    still_since_s, last = time.monotonic(), EpisodeTotals()
+    while time.monotonic() - still_since_s < 10:
+        totals = await _totals(engine, game, episode) or last
+        if totals.experiences - totals.doubled >= outcomes:
+            return totals
+        if totals != last:
+            still_since_s, last = time.monotonic(), totals
+        await asyncio.sleep(0.1)
+    return last
+
+
+async def _totals(engine: Any, game: str, episode: str) -> EpisodeTotals | None:
+    try:
+        async with transaction(engine) as connection:
+            return await episode_totals(connection, game, episode)
+    except Unavailable:
+        return None
+
+
+def _game(name: str) -> Any:
+    found = entry_points(group="hearthmind.games", name=name)
+    if not found:
+        known = ", ".join(sorted(entry.name for entry in entry_points(group="hearthmind.games")))
+        raise CannotStart(why=f"no game called {name!r} is installed; there are: {known or 'none'}")
+    return next(iter(found)).load()

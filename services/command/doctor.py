@@ -1,0 +1,135 @@
+"""`hearthmind doctor`: the settings with their source, and whether broker, database, ports and disk are as they should be."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import nats
+from rich.console import Console
+from rich.table import Table
+
+from hearthmind.bus.connect import check_credentials, without_secrets
+from hearthmind.embedded.nats import EmbeddedNats
+from hearthmind.errors import CannotStart, HearthmindError
+from hearthmind.settings import Broker, Flow, Sourced, Store, Telemetry, load, sourced
+from hearthmind.store.engine import create_engine, transaction
+from hearthmind.store.read import totals
+from services.command.platform import read_connection
+from services.decision.settings import Decision
+from services.inference_worker.settings import InferenceWorker
+from services.reward.settings import Reward
+
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "broker": Broker,
+    "store": Store,
+    "flow": Flow,
+    "telemetry": Telemetry,
+    "decision": Decision,
+    "inference_worker": InferenceWorker,
+    "reward": Reward,
+}
+DISK_FREE_GIB_MIN = 2.0
+OK, WARNING, WRONG = "ok", "warning", "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found, and what to do about it."""
+
+    what: str
+    state: str
+    says: str
+
+
+def doctor(folder: Path, console: Console) -> int:
+    """Prints everything; the exit status is 1 where something is wrong."""
+    try:
+        settings = [each for section, kind in SECTIONS.items() for each in sourced(section, kind)]
+    except CannotStart as error:
+        console.print(f"[red]wrong[/red]  {error}", highlight=False)
+        return 1
+    console.print(_settings_table(settings))
+    findings = [*_machine(folder), *asyncio.run(_servers(folder))]
+    colours = {OK: "green", WARNING: "yellow", WRONG: "red"}
+    for finding in findings:
+        colour = colours[finding.state]
+        console.print(f"[{colour}]{finding.state:<8}[/{colour}] {finding.what}: {finding.says}", highlight=False)
+    return 1 if any(finding.state == WRONG for finding in findings) else 0
+
+
+def _settings_table(settings: list[Sourced]) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    for name in ("setting", "value", "source"):
+        table.add_column(name, overflow="fold")
+    for each in settings:
+        value = ",".join(each.value) if isinstance(each.value, tuple) else str(each.value)
+        value = without_secrets(value) if "://" in value and "@" in value and each.section == "broker" else value
+        table.add_row(f"{each.section}.{each.name}", value or '""', each.source)
+    return table
+
+
+def _machine(folder: Path) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", OK if sys.version_info >= (3, 11) else WRONG, f"{version}; 3.11 or newer is needed")
+    place = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+    free_gib = shutil.disk_usage(place).free / 2**30
+    enough = free_gib >= DISK_FREE_GIB_MIN
+    advice = "" if enough else f"; the broker and Postgres want {DISK_FREE_GIB_MIN:g}: make room, or set --folder"
+    yield Finding("disk", OK if enough else WRONG, f"{free_gib:.1f} GiB free at {place}{advice}")
+    try:
+        EmbeddedNats(folder / "nats").command()
+        yield Finding("nats-server", OK, "the embedded program is there")
+    except HearthmindError as error:
+        yield Finding("nats-server", WARNING, str(error))
+
+
+async def _servers(folder: Path) -> list[Finding]:
+    broker, store = load("broker", Broker), load("store", Store)
+    running = read_connection(folder)
+    if running and broker == Broker():
+        broker, store = running.broker("provision"), Store(url=running.database_url)
+    return [_port(broker), await _broker(broker), await _database(store)]
+
+
+def _port(broker: Broker) -> Finding:
+    parts = urlsplit(broker.url)
+    host, port = parts.hostname or "127.0.0.1", parts.port or 4222
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        taken = probe.connect_ex((host, port)) == 0
+    says = "something listens" if taken else "nothing listens: start the platform with `./just up`, or set NATS_URL"
+    return Finding(f"port {host}:{port}", OK if taken else WARNING, says)
+
+
+async def _broker(broker: Broker) -> Finding:
+    where = without_secrets(broker.url)
+    try:
+        await check_credentials(msgspec.structs.replace(broker, start_within_s=2))
+        nc = await nats.connect(broker.url, user=broker.user or None, password=broker.password or None)
+        version = nc.connected_server_version
+        await nc.close()
+    except HearthmindError as error:
+        return Finding("broker", WARNING, str(error))
+    return Finding("broker", OK, f"NATS {version} at {where} accepts {broker.user or 'a connection without a user'}")
+
+
+async def _database(store: Store) -> Finding:
+    engine = create_engine(store.url, connections_max=1)
+    try:
+        async with transaction(engine) as connection:
+            found = await totals(connection)
+    except HearthmindError as error:
+        return Finding("database", WARNING, f"{error} Set DATABASE_URL, or start the platform with `./just up`.")
+    finally:
+        await engine.dispose()
+    state = WRONG if found.doubled else WARNING if found.dead_letters else OK
+    dead = f"; {found.dead_letters} dead letters: see `hearthmind dead-letters`" if found.dead_letters else ""
+    return Finding("database", state, f"{found.experiences:,} experiences of {found.npcs:,} NPCs{dead}")

@@ -1,0 +1,146 @@
+"""The whole platform on this machine: embedded NATS and Postgres, and the services as processes, supervised."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from hearthmind.bus.accounts import PROVISION, authorization, new_passwords
+from hearthmind.bus.connect import close, connect
+from hearthmind.bus.provision import provision
+from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
+from hearthmind.embedded.postgres import EmbeddedPostgres
+from hearthmind.embedded.processes import Command, Supervisor
+from hearthmind.process import READY_FILE
+from hearthmind.settings import Broker, Flow, Store, Telemetry, as_environment, load
+from hearthmind.store.migrate import upgrade
+
+CONNECTION = "connection.json"
+TRACES = "traces"
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """Where a running platform is, and the password of each broker user; kept in a file that only its owner may read."""
+
+    nats_url: str
+    database_url: str
+    passwords: dict[str, str]
+
+    def broker(self, user: str) -> Broker:
+        """The settings of a user's connection."""
+        return Broker(url=self.nats_url, user=user, password=self.passwords[user])
+
+
+@dataclass(frozen=True)
+class Options:
+    """What can be chosen."""
+
+    folder: Path
+    flow: Flow = field(default_factory=Flow)
+    sync_interval: str = "always"
+    """When the broker's files are on disk; `always` survives a power cut, `1s` is quicker and survives a crash."""
+    durable: bool = True
+    """Whether Postgres waits for the disk."""
+    sample_ratio: float = 0.1
+    workers: int = 1
+    decisions: int = 1
+
+
+class Platform:
+    """Everything that runs, and where."""
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self.options = options
+        self.folder = options.folder.resolve()
+        self.traces = self.folder / TRACES
+        known = read_connection(self.folder)
+        games = options.flow.games
+        passwords = new_passwords(games, known.passwords if known else None)
+        config = NatsConfig(sync_interval=options.sync_interval, authorization=authorization(games, passwords))
+        self.nats = EmbeddedNats(self.folder / "nats", config)
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=options.durable)
+        self.connection = Connection(self.nats.url, self.postgres.dsn, passwords)
+        self.supervisor = Supervisor(self._commands(), self.folder, say=say, ready_within_s=60)
+
+    async def __aenter__(self) -> Platform:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self.supervisor.start()
+        _write_privately(self.folder / CONNECTION, msgspec.json.encode(self.connection))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.supervisor.stop()
+
+    def _commands(self) -> list[Command]:
+        counts = {"reward": 1, "inference_worker": self.options.workers, "decision": self.options.decisions}
+        return [
+            replace(self.nats.command(), after_start=self._provision),
+            replace(self.postgres.command(), after_start=self._migrate),
+            *(self._service(service, number) for service, count in counts.items() for number in range(count)),
+        ]
+
+    def _service(self, service: str, number: int) -> Command:
+        name = service if number == 0 else f"{service}-{number + 1}"
+        ready = self.folder / "run" / f"{name}.ready"
+
+        async def before_start() -> None:
+            ready.parent.mkdir(exist_ok=True)
+            ready.unlink(missing_ok=True)
+
+        async def is_ready() -> bool:
+            return ready.exists()
+
+        telemetry = load("telemetry", Telemetry)
+        if not telemetry.folder:
+            telemetry = msgspec.structs.replace(
+                telemetry, folder=str(self.traces), sample_ratio=self.options.sample_ratio
+            )
+        return Command(
+            name=name,
+            argv=(sys.executable, "-m", f"services.{service}"),
+            env={
+                **as_environment("broker", self.connection.broker(service)),
+                **(as_environment("store", Store(url=self.connection.database_url)) if service == "reward" else {}),
+                **as_environment("flow", self.options.flow),
+                **as_environment("telemetry", telemetry),
+                READY_FILE: str(ready),
+            },
+            before_start=before_start,
+            ready=is_ready,
+        )
+
+    async def _provision(self) -> None:
+        """After each start of the broker: its memory streams are made again."""
+        await provision_at(self.connection.broker(PROVISION), self.options.flow)
+
+    async def _migrate(self) -> None:
+        await asyncio.to_thread(upgrade, self.connection.database_url)
+
+
+async def provision_at(broker: Broker, flow: Flow) -> None:
+    """Runs the provisioning job at a broker."""
+    nc = await connect(broker, "provision", on_closed=_nothing)
+    try:
+        await provision(nc, partitions=flow.partitions, pools=flow.pools)
+    finally:
+        await close(nc)
+
+
+def read_connection(folder: Path) -> Connection | None:
+    """The connection that a platform of this folder left, if any did."""
+    path = folder / CONNECTION
+    return msgspec.json.decode(path.read_bytes(), type=Connection) if path.exists() else None
+
+
+def _write_privately(path: Path, data: bytes) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+
+
+def _nothing() -> None:
+    """The job's connection may close: the job ends with an error of its own."""

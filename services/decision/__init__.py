@@ -1,0 +1,1 @@
+"""Decides: one legal action for every observation, in time, whatever fails."""

@@ -1,0 +1,1 @@
+"""Turns inference requests into answers: one worker, one engine, the highest tier first."""

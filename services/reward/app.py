@@ -1,0 +1,121 @@
+"""Wires the reward service: settings, broker, Postgres, handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from faststream import AckPolicy
+from faststream.message import StreamMessage
+from faststream.nats import JStream, NatsBroker, PullSub
+from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+
+from hearthmind import flow
+from hearthmind.bus.connect import close, connect
+from hearthmind.bus.publish import Publisher
+from hearthmind.flow import Consumer
+from hearthmind.process import run, until
+from hearthmind.settings import Broker, Store, load
+from hearthmind.store.engine import create_engine
+from services.reward.handlers import Handlers
+from services.reward.settings import Reward
+
+SERVICE = "reward"
+
+
+async def serve(stop: asyncio.Event) -> None:
+    """Runs until `stop` is set; the batch at hand is finished, the rest is left to the broker."""
+    settings, broker, store = load(SERVICE, Reward), load("broker", Broker), load("store", Store)
+    nc = await connect(broker, f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}")
+    publisher = await Publisher(nc).start()
+    engine = create_engine(store.url)
+    handlers = Handlers(nc, publisher, engine, settings)
+    consuming = OverOurs(nc)
+    subscribers = [
+        subscribe(
+            consuming, consumer, handlers.on_dead if consumer.stream == flow.DEAD else handlers.on_experience, settings
+        )
+        for consumer in flow.consumers_of(SERVICE, 1, ())
+    ]
+    await consuming.start()
+    for subscriber in subscribers:
+        subscriber.subscription = Patient(subscriber.subscription)
+    await until(stop, handlers.keep_sweeping(), handlers.keep_pruning())
+    for subscriber in subscribers:
+        await subscriber.stop()
+    await publisher.stop()
+    await close(nc)
+    await engine.dispose()
+
+
+class OverOurs(NatsBroker):
+    """FastStream over a connection of ours. Its own would stop reconnecting, without a word, after some errors."""
+
+    def __init__(self, nc: Nats) -> None:
+        log = logging.getLogger("hearthmind.faststream")
+        super().__init__(apply_types=False, logger=log, log_level=logging.DEBUG)
+        self._ours = nc
+
+    async def _connect(self) -> Nats:
+        self.config.connect(self._ours)
+        return self._ours
+
+
+class Patient(JetStreamContext.PullSubscription):
+    """A pull subscription whose time is up in one way only.
+
+    nats-py knows two kinds of time-out here and FastStream one of them: at the other it would drop the messages that it has
+    of a batch so far, and they would come again after the whole time for acknowledging.
+    """
+
+    def __init__(self, bound: JetStreamContext.PullSubscription | None) -> None:
+        vars(self).update(vars(bound))
+
+    async def fetch(self, batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:
+        """Fetches what there is within the time."""
+        try:
+            return list(await super().fetch(batch, timeout, heartbeat))
+        except TimeoutError as error:
+            raise NatsTimeout from error
+
+
+def subscribe(
+    broker: NatsBroker,
+    consumer: Consumer,
+    handle: Callable[[Sequence[Msg], Consumer], Awaitable[None]],
+    settings: Reward,
+) -> BatchPullStreamSubscriber:
+    """Binds a handler to a provisioned consumer, which it never makes or changes."""
+    subscriber = broker.subscriber(
+        ">",
+        stream=JStream(consumer.stream, declare=False),
+        durable=consumer.name,
+        pull_sub=PullSub(settings.batch_max, timeout=settings.batch_wait_s, batch=True),
+        inbox_prefix=f"{flow.inbox_prefix(SERVICE)}.".encode(),
+        ack_policy=AckPolicy.MANUAL,
+        no_reply=True,
+        decoder=as_it_came,
+    )
+
+    @subscriber
+    async def on_batch(messages: list[Msg]) -> None:
+        await handle(messages, consumer)
+
+    return subscriber
+
+
+async def as_it_came(message: StreamMessage[list[Msg]]) -> list[Msg]:
+    """The messages themselves: their bodies are read by our own decoder, and nobody else's."""
+    return message.raw_message
+
+
+def main() -> None:
+    """Runs the service."""
+    run(SERVICE, serve)

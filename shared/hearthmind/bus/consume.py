@@ -1,0 +1,260 @@
+"""The one consume loop of the hot path: pulls from durable consumers and hands deliveries to plain functions.
+
+The law: every delivery ends in exactly one settlement by `settle`, or is left to the broker, which delivers it again;
+and a consumer never holds more than it asked for. A pull is open all the time, so that nothing waits for a poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, OutboundBufferLimitError
+
+from hearthmind.bus.dead import Letter, bury
+from hearthmind.bus.publish import Publisher
+from hearthmind.bus.settle import Acknowledge, Attempt, Dead, Retry, before_handling, settle
+from hearthmind.errors import HearthmindError
+
+log = logging.getLogger("hearthmind.bus")
+
+PULL_EXPIRES_S = 30.0
+HEARTBEAT_S = 2.0
+WATCH_EVERY_S = 0.5
+PAUSE_S = 0.25
+"""How long to wait before asking again for a consumer that is not there, as after a restart of the broker."""
+
+
+class Delivery:
+    """One delivery of one message; `stored_s` is the broker's time of storing it."""
+
+    __slots__ = (
+        "_nc",
+        "attempt",
+        "consumer",
+        "data",
+        "headers",
+        "reply",
+        "sequence",
+        "settled",
+        "stored_s",
+        "stream",
+        "subject",
+    )
+
+    def __init__(self, nc: Nats, msg: Msg, deliveries_max: int) -> None:
+        tokens = msg.reply.split(".")
+        self._nc = nc
+        self.subject = msg.subject
+        self.data = msg.data
+        self.headers: dict[str, str] = msg.headers or {}
+        self.reply = msg.reply
+        self.stream, self.consumer = tokens[-7], tokens[-6]
+        self.attempt = Attempt(int(tokens[-5]), deliveries_max)
+        self.sequence = int(tokens[-4])
+        self.stored_s = int(tokens[-2]) / 1e9
+        self.settled = False
+
+    async def acknowledge(self) -> None:
+        """It is done; the broker forgets it."""
+        await self._answer(b"")
+
+    async def retry(self, after_s: float) -> None:
+        """It comes again after this time."""
+        await self._answer(b'-NAK {"delay": %d}' % int(after_s * 1e9))
+
+    async def extend(self) -> None:
+        """It is still being worked on."""
+        await self._nc.publish(self.reply, b"+WPI")
+
+    async def _answer(self, word: bytes) -> None:
+        if self.settled:
+            return
+        self.settled = True
+        try:
+            await self._nc.publish(self.reply, word)
+        except (OutboundBufferLimitError, ConnectionClosedError):
+            log.debug("not settled, since the broker is away; it will be delivered again")
+
+
+async def settle_delivery(delivery: Delivery, error: BaseException | None, publisher: Publisher) -> None:
+    """Carries out what `settle` says. A dead letter is stored before its message is acknowledged."""
+    settlement = settle(error, delivery.attempt)
+    if isinstance(settlement, Retry):
+        _tell(error, delivery, f"tried again after {settlement.after_s:g} s")
+        await delivery.retry(settlement.after_s)
+        return
+    if isinstance(settlement, Dead):
+        _tell(error, delivery, "a dead letter")
+        letter = Letter(
+            delivery.stream,
+            delivery.sequence,
+            delivery.subject,
+            delivery.data,
+            delivery.headers,
+            delivery.attempt.delivered,
+        )
+        await bury(publisher, letter, settlement.reason)
+    assert isinstance(settlement, Acknowledge | Dead)
+    await delivery.acknowledge()
+
+
+def _tell(error: BaseException | None, delivery: Delivery, what: str) -> None:
+    if isinstance(error, HearthmindError):
+        log.warning("%s: %s: %s", delivery.subject, what, error)
+    else:
+        log.error("%s: %s", delivery.subject, what, exc_info=error)
+
+
+@dataclass(slots=True)
+class _Pull:
+    stream: str
+    consumer: str
+    deliveries_max: int
+    handle: Callable[[Delivery], None]
+    room: Callable[[], int]
+    number: int
+    open_for: int = 0
+    again_at_s: float = 0.0
+    heard_s: float = field(default_factory=time.monotonic)
+
+
+class Consuming:
+    """Keeps a pull open on each of its consumers, all of them over one inbox."""
+
+    def __init__(self, nc: Nats, publisher: Publisher) -> None:
+        self._nc = nc
+        self._publisher = publisher
+        self._inbox = f"{nc._inbox_prefix.decode()}.pull{secrets.token_hex(6)}"
+        self._pulls: dict[tuple[str, str], _Pull] = {}
+        self._by_number: dict[str, _Pull] = {}
+        self._numbers = 0
+        self._settling: set[asyncio.Task[None]] = set()
+        self._reconnects = nc.stats["reconnects"]
+
+    async def start(self) -> Consuming:
+        """Begins to listen for deliveries; consumers are added when they are wanted."""
+        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=200_000)
+        return self
+
+    async def stop(self) -> None:
+        """Stops pulling and finishes settling; what was delivered and not settled comes again elsewhere."""
+        self._pulls.clear()
+        self._by_number.clear()
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=2)
+
+    async def add(
+        self,
+        stream: str,
+        consumer: str,
+        handle: Callable[[Delivery], None],
+        deliveries_max: int,
+        room: Callable[[], int] = lambda: 256,
+    ) -> None:
+        """Consumes from a durable consumer; `room` says how many messages may be asked for now."""
+        self._numbers += 1
+        pull = _Pull(stream, consumer, deliveries_max, handle, room, self._numbers)
+        self._pulls[stream, consumer] = pull
+        self._by_number[str(pull.number)] = pull
+        await self._ask(pull)
+
+    def remove(self, stream: str, consumer: str) -> None:
+        """Consumes no more from it; what is still on its way is left to the broker."""
+        pull = self._pulls.pop((stream, consumer), None)
+        if pull:
+            self._by_number.pop(str(pull.number), None)
+
+    async def again(self, stream: str, consumer: str) -> None:
+        """Asks again where there was no room before."""
+        pull = self._pulls.get((stream, consumer))
+        if pull and pull.open_for == 0:
+            await self._ask(pull)
+
+    async def _ask(self, pull: _Pull) -> None:
+        batch = pull.room()
+        if batch <= 0:
+            return
+        pull.open_for = batch
+        pull.heard_s = time.monotonic()
+        request = {"batch": batch, "expires": int(PULL_EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{pull.stream}.{pull.consumer}"
+        try:
+            await self._nc.publish(subject, msgspec.json.encode(request), f"{self._inbox}.{pull.number}")
+        except (OutboundBufferLimitError, ConnectionClosedError):
+            self._pause(pull)
+
+    def _pause(self, pull: _Pull) -> None:
+        pull.open_for = 0
+        pull.again_at_s = time.monotonic() + PAUSE_S
+
+    async def _on_message(self, msg: Msg) -> None:
+        if not msg.reply.startswith("$JS.ACK."):
+            await self._on_status(msg)
+            return
+        tokens = msg.reply.split(".")
+        pull = self._pulls.get((tokens[-7], tokens[-6]))
+        if pull is None:
+            return
+        pull.heard_s = time.monotonic()
+        pull.open_for -= 1
+        self._deliver(pull, Delivery(self._nc, msg, pull.deliveries_max))
+        if pull.open_for == 0:
+            await self._ask(pull)
+
+    def _deliver(self, pull: _Pull, delivery: Delivery) -> None:
+        error = before_handling(delivery.attempt)
+        if error is None:
+            try:
+                pull.handle(delivery)
+            except Exception as raised:
+                error = raised
+        if error is not None:
+            self.settle(delivery, error)
+
+    def settle(self, delivery: Delivery, error: BaseException | None) -> None:
+        """Settles a delivery in the background, within the loop's own bounds."""
+        task = asyncio.create_task(self._settle(delivery, error))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle(self, delivery: Delivery, error: BaseException | None) -> None:
+        try:
+            await settle_delivery(delivery, error, self._publisher)
+        except HearthmindError as cause:
+            log.warning("%s is left to the broker: %s", delivery.subject, cause)
+
+    async def _on_status(self, msg: Msg) -> None:
+        pull = self._by_number.get(msg.subject.rpartition(".")[2])
+        status = (msg.headers or {}).get("Status", "")
+        if pull is None:
+            return
+        pull.heard_s = time.monotonic()
+        if status == "100":
+            return
+        if status in {"404", "408"}:
+            pull.open_for = 0
+            await self._ask(pull)
+        else:
+            self._pause(pull)
+
+    async def run(self) -> None:
+        """Opens pulls that were paused or had no room, and those that the broker no longer knows."""
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            if not self._nc.is_connected:
+                continue
+            now_s = time.monotonic()
+            forgotten = self._reconnects != self._nc.stats["reconnects"]
+            self._reconnects = self._nc.stats["reconnects"]
+            for pull in list(self._pulls.values()):
+                lost = pull.open_for > 0 and now_s - pull.heard_s > 3 * HEARTBEAT_S
+                if forgotten or lost or (pull.open_for == 0 and now_s >= pull.again_at_s):
+                    await self._ask(pull)

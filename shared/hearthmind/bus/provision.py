@@ -1,0 +1,115 @@
+"""The provisioning job: makes every stream, consumer and bucket of `flow.py`, and can be run again at any time."""
+
+from __future__ import annotations
+
+import time
+
+from nats.aio.client import Client as Nats
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    RePublish,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
+from nats.js.errors import BadRequestError, NotFoundError
+
+from hearthmind import flow
+from hearthmind.errors import CannotStart
+from hearthmind.flow import Consumer, Stream
+from hearthmind.ids import check_id
+
+_RETENTION = {
+    "workqueue": RetentionPolicy.WORK_QUEUE,
+    "interest": RetentionPolicy.INTEREST,
+    "limits": RetentionPolicy.LIMITS,
+}
+
+
+async def provision(nc: Nats, *, partitions: int = 16, pools: tuple[str, ...] = ("rules",)) -> None:
+    """Makes what is missing and brings what is there up to date; what holds messages is never deleted."""
+    for pool in pools:
+        check_id("pool", pool)
+    js = nc.jetstream(timeout=10)
+    for stream in flow.STREAMS:
+        await _make_stream(js, stream_config(stream, partitions))
+    for service in flow.SERVICES:
+        for consumer in flow.consumers_of(service, partitions, pools):
+            await js.add_consumer(consumer.stream, consumer_config(consumer))
+    await _make_bucket(js)
+
+
+def stream_config(stream: Stream, partitions: int) -> StreamConfig:
+    """A stream of the table as nats-py knows it."""
+    storage = StorageType.MEMORY if stream.storage == "memory" else StorageType.FILE
+    transform = republish = sources = None
+    if stream.transform:
+        source, target = stream.transform
+        transform = SubjectTransform(source, target.replace("{partitions}", str(partitions)))
+    if stream.republish:
+        republish = RePublish(*stream.republish)
+    if stream.sources:
+        sources = [StreamSource(name) for name in stream.sources]
+    return StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        storage=storage,
+        retention=_RETENTION[stream.retention],
+        discard=DiscardPolicy.NEW if stream.when_full == "refuse" else DiscardPolicy.OLD,
+        max_age=stream.kept_s,
+        max_bytes=stream.bytes_max,
+        max_msgs=stream.messages_max,
+        max_msgs_per_subject=1 if stream.newest_per_subject else -1,
+        duplicate_window=stream.duplicates_s,
+        allow_msg_ttl=stream.message_ttl or None,
+        subject_transform=transform,
+        republish=republish,
+        sources=sources,
+    )
+
+
+def consumer_config(consumer: Consumer) -> ConsumerConfig:
+    """A consumer of the table as nats-py knows it; deliveries are counted by whoever receives them."""
+    return ConsumerConfig(
+        durable_name=consumer.name,
+        filter_subject=consumer.filter or None,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=consumer.ack_wait_s,
+        max_ack_pending=consumer.pending_max,
+        max_deliver=-1,
+        max_waiting=512,
+    )
+
+
+async def _make_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await js.update_stream(config)
+    except NotFoundError:
+        await js.add_stream(config)
+    except BadRequestError as error:
+        why = f"the stream {config.name} is there but can't be changed as flow.py wants it: {error.description}"
+        raise CannotStart(why=why) from error
+
+
+async def _make_bucket(js: JetStreamContext) -> None:
+    """The leases' bucket. Its sequence starts at the time of day, so that epochs grow even when it is made anew."""
+    try:
+        await js.stream_info(f"KV_{flow.LEASES}")
+    except NotFoundError:
+        config = StreamConfig(
+            name=f"KV_{flow.LEASES}",
+            subjects=[f"$KV.{flow.LEASES}.*"],
+            storage=StorageType.MEMORY,
+            max_age=flow.LEASE_TTL_S,
+            max_msgs_per_subject=1,
+            max_bytes=1024 * 1024,
+            duplicate_window=1,
+            allow_direct=True,
+            first_seq=int(time.time() * 1000),
+        )
+        await js.add_stream(config)

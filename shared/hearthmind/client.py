@@ -1,0 +1,451 @@
+"""What a game imports: observe, act, report.
+
+    async with connect("nats://127.0.0.1:4222", game="mygame") as mind:
+        decision = await mind.observe(npc="guard", kind="patrol", legal_actions=[...], state={...}, snapshot=7)
+        ...                                            # the game does decision.action(decision.arguments)
+        await mind.report(decision, success=True, facts={"seen": 2})
+
+`observe` always returns one legal action in time: the platform's, or, when that stays away, the library's own fallback.
+Outcomes wait in a journal until the platform has stored them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+
+from hearthmind import ids
+from hearthmind.alarm import Alarm
+from hearthmind.bus.connect import close
+from hearthmind.bus.connect import connect as connect_to_broker
+from hearthmind.bus.publish import Publisher
+from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode, encode, refuse_non_finite
+from hearthmind.contracts.action import ActionChosen
+from hearthmind.contracts.observation import Choice, Event, Heard, LegalAction, Observation, Real, Whole
+from hearthmind.contracts.outcome import CLIENT, PLATFORM, Executed, OutcomeObserved, OutcomesStored
+from hearthmind.contracts.wire import Fact
+from hearthmind.errors import HearthmindError, Malformed, TooLarge, Unavailable
+from hearthmind.flow import game_user, tier_of
+from hearthmind.journal import Entry, Journal
+from hearthmind.referee import Execute, Referee, Tally, Verdict
+from hearthmind.settings import Broker
+from hearthmind.telemetry import names, trace
+
+__all__ = ["Choice", "Client", "Decision", "Heard", "LegalAction", "Real", "Whole", "connect"]
+
+log = logging.getLogger("hearthmind.client")
+
+RESEND_AFTER_S = 5.0
+RESEND_AT_ONCE_MAX = 500
+
+
+class ReplacedByNewer(HearthmindError):
+    """The observation {decision} of {npc} was replaced by a newer one of its kind before an action came."""
+
+
+class ReportedTwice(HearthmindError):
+    """The outcome of decision {decision} was reported before. The first one counts; report each decision once."""
+
+
+@dataclass(eq=False, slots=True)
+class Decision:
+    """What an NPC does: execute the action, then report what came of it."""
+
+    observation: Observation
+    chosen: ActionChosen
+    latency_ms: float
+    is_reported: bool = False
+    span: trace.Span | None = field(default=None, repr=False)
+
+    @property
+    def id(self) -> str:
+        """The id that the observation, the action and the outcome share."""
+        return self.chosen.decision
+
+    @property
+    def npc(self) -> str:
+        """Whose decision it is."""
+        return self.chosen.npc
+
+    @property
+    def kind(self) -> str:
+        """What sort of decision it is."""
+        return self.chosen.kind
+
+    @property
+    def action(self) -> str:
+        """The name of one of the legal actions."""
+        return self.chosen.action
+
+    @property
+    def arguments(self) -> dict[str, Fact]:
+        """Its parameters, within the bounds that the game gave."""
+        return self.chosen.arguments
+
+    @property
+    def speech(self) -> str:
+        """What the NPC says."""
+        return self.chosen.speech
+
+    @property
+    def source(self) -> str:
+        """Who decided: rules, model or fallback on the platform, or client, the library's own fallback."""
+        return self.chosen.source
+
+    @property
+    def tier(self) -> str:
+        """The tier that its priority belongs to."""
+        return tier_of(self.observation.priority)
+
+
+class Client:
+    """A game's side of the bus."""
+
+    def __init__(self, nc: Nats, publisher: Publisher, game: str, journal: Journal) -> None:
+        self.game = game
+        self.journal = journal
+        self.on_decision: Callable[[Decision], None] | None = None
+        """Told of each decision, for views and statistics."""
+        self.outcomes = 0
+        self.stored = 0
+        self._nc = nc
+        self._publisher = publisher
+        self._referee = Referee()
+        self._decided: dict[str, asyncio.Future[Decision]] = {}
+        self._asked: dict[str, tuple[float, trace.Span | None]] = {}
+        self._stream: asyncio.Queue[Decision] = asyncio.Queue()
+        self._sent: dict[str, tuple[float, int]] = {}
+        self._alarm = Alarm(self._on_alarm)
+        self._resending: asyncio.Task[None] | None = None
+        self._all_stored = asyncio.Event()
+
+    @property
+    def tally(self) -> Tally:
+        """What was asked and executed so far."""
+        return self._referee.tally
+
+    # ---- observe ---------------------------------------------------------------------------------------------------
+
+    async def observe(self, *, npc: str, kind: str, legal_actions: Iterable[LegalAction], **more: Any) -> Decision:
+        """Tells what an NPC sees and returns what it does, in time; `more` is what `observation` takes."""
+        return await self.ask(self.observation(npc=npc, kind=kind, legal_actions=legal_actions, **more))
+
+    async def event(self, *, npc: str, kind: str, legal_actions: Iterable[LegalAction], **more: Any) -> Decision:
+        """The same for something that happened and must not be replaced by anything newer."""
+        return await self.ask(self.observation(npc=npc, kind=kind, legal_actions=legal_actions, is_event=True, **more))
+
+    def observation(
+        self,
+        *,
+        npc: str,
+        kind: str,
+        legal_actions: Iterable[LegalAction],
+        state: Mapping[str, Any] | None = None,
+        snapshot: int = 0,
+        answer_within_s: float = 1.0,
+        priority: int = 5,
+        game_time: float = 0.0,
+        episode: str = "main",
+        texts: Iterable[Heard] = (),
+        is_event: bool = False,
+    ) -> Observation:
+        """Builds an observation and checks it here, where the mistake was made."""
+        refuse_non_finite(state or {}, "state")
+        kind_of = Event if is_event else Observation
+        try:
+            return kind_of(
+                id=ids.new_decision_id(),
+                game=self.game,
+                npc=ids.check_id("npc", npc),
+                kind=ids.check_id("kind", kind),
+                legal_actions=tuple(legal_actions),
+                answer_within_ms=round(answer_within_s * 1000),
+                snapshot=snapshot,
+                game_time=game_time,
+                episode=ids.check_id("episode", episode),
+                priority=priority,
+                state=msgspec.Raw(msgspec.json.encode(state or {})),
+                texts=tuple(texts),
+            )
+        except ValueError as error:
+            raise Malformed(message=kind_of.__name__, why=error) from error
+
+    async def ask(self, observation: Observation) -> Decision:
+        """Sends an observation and waits for its one action."""
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        await self._ask(observation, future)
+        return await future
+
+    async def send(self, observation: Observation) -> str:
+        """Sends an observation without waiting; its decision comes out of `decisions`."""
+        future: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(self._into_stream)
+        await self._ask(observation, future)
+        return observation.id
+
+    async def decisions(self) -> AsyncIterator[Decision]:
+        """The decisions of what was sent, as they come."""
+        while True:
+            yield await self._stream.get()
+
+    def _into_stream(self, future: asyncio.Future[Decision]) -> None:
+        if not future.cancelled() and not future.exception():
+            self._stream.put_nowait(future.result())
+
+    async def _ask(self, observation: Observation, future: asyncio.Future[Decision]) -> None:
+        data = encode(observation)
+        _check(data, type(observation))
+        now_s = time.monotonic()
+        span = self._observe_span(observation)
+        self._decided[observation.id] = future
+        self._asked[observation.id] = (now_s, span)
+        self._carry_out(self._referee.observed(observation, now_s))
+        is_event = isinstance(observation, Event)
+        subject_of = ids.event_subject if is_event else ids.observation_subject
+        subject = subject_of(self.game, observation.npc, observation.kind)
+        message_id = ids.message_id(self.game, observation.npc, observation.id)
+        try:
+            give_up_s = observation.answer_within_ms / 1000
+            stored = await self._publisher.send(subject, data, message_id, trace.headers(span), give_up_s)
+            stored.add_done_callback(lambda done: self._on_observation_stored(observation.id, done))
+        except Unavailable as error:
+            self._carry_out(self._referee.refused(observation.id, str(error), time.monotonic()))
+
+    def _on_observation_stored(self, decision: str, stored: asyncio.Future[Any]) -> None:
+        error = None if stored.cancelled() else stored.exception()
+        if error is not None:
+            self._carry_out(self._referee.refused(decision, str(error), time.monotonic()))
+
+    def _observe_span(self, observation: Observation) -> trace.Span | None:
+        attributes = {
+            names.MESSAGING_SYSTEM: "nats",
+            names.MESSAGING_OPERATION_TYPE: "send",
+            names.DECISION_ID: observation.id,
+            names.GAME: self.game,
+            names.NPC: observation.npc,
+            names.KIND: observation.kind,
+            names.TIER: tier_of(observation.priority),
+        }
+        return trace.start(names.SPAN_OBSERVE, trace.PRODUCER, None, attributes)
+
+    async def _on_action(self, msg: Msg) -> None:
+        try:
+            action = decode(msg.data, ActionChosen)
+        except HearthmindError as error:
+            log.warning("an action is passed over: %s", error)
+            return
+        self._carry_out(self._referee.chosen(action, time.monotonic()), msg)
+
+    def _carry_out(self, verdicts: list[Verdict], msg: Msg | None = None) -> None:
+        for verdict in verdicts:
+            future = self._decided.pop(verdict.observation.id)
+            asked_s, span = self._asked.pop(verdict.observation.id)
+            if isinstance(verdict, Execute):
+                chosen = verdict.chosen
+                decision = Decision(verdict.observation, chosen, (verdict.now_s - asked_s) * 1000)
+                decision.span = _act_span(decision, span, msg)
+                result = {names.SOURCE: chosen.source, names.ACTION: chosen.action, names.WHY: chosen.why}
+                trace.end(span, attributes=result)
+                if self.on_decision:
+                    self.on_decision(decision)
+                if not future.done():
+                    future.set_result(decision)
+            else:
+                trace.end(span, error="replaced by a newer observation")
+                if not future.done():
+                    error = ReplacedByNewer(decision=verdict.observation.id, npc=verdict.observation.npc)
+                    future.set_exception(error)
+        self._alarm.set(self._referee.wakes_s)
+
+    def _on_alarm(self) -> None:
+        self._carry_out(self._referee.ticked(time.monotonic()))
+
+    # ---- report ----------------------------------------------------------------------------------------------------
+
+    async def report(
+        self,
+        decision: Decision,
+        *,
+        success: bool,
+        facts: Mapping[str, Fact] | None = None,
+        state_after: Mapping[str, Any] | None = None,
+        game_time: float | None = None,
+    ) -> None:
+        """Tells what came of a decision. It is written down first and sent until the platform has stored it."""
+        if decision.is_reported:
+            raise ReportedTwice(decision=decision.id)
+        facts = dict(facts or {})
+        refuse_non_finite(facts, "facts")
+        refuse_non_finite(state_after or {}, "state_after")
+        chosen, observation = decision.chosen, decision.observation
+        by_client = chosen.source == CLIENT
+        executed = Executed(
+            action=chosen.action,
+            arguments=chosen.arguments,
+            by=CLIENT if by_client else PLATFORM,
+            why=chosen.why if by_client else "",
+        )
+        outcome = OutcomeObserved(
+            decision=decision.id,
+            game=self.game,
+            npc=decision.npc,
+            kind=decision.kind,
+            executed=executed,
+            success=success,
+            facts=facts,
+            state_after=msgspec.Raw(msgspec.json.encode(state_after or {})),
+            game_time=observation.game_time if game_time is None else game_time,
+            episode=observation.episode,
+            observation=observation if by_client else None,
+        )
+        data = encode(outcome)
+        _check(data, OutcomeObserved)
+        subject = ids.outcome_subject(self.game, decision.npc)
+        self.journal.add(decision.id, subject, data)
+        decision.is_reported = True
+        self.outcomes += 1
+        self._all_stored.clear()
+        await self._send_outcome(decision.id, subject, data, 0, decision.span)
+
+    async def wait_stored(self, within_s: float) -> bool:
+        """Waits until the platform has stored every outcome; False where some are still in the journal."""
+        try:
+            async with asyncio.timeout(within_s):
+                while len(self.journal):
+                    self._all_stored.clear()
+                    await self._all_stored.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send_outcome(
+        self, decision: str, subject: str, data: bytes, number: int, after: trace.Span | None = None
+    ) -> None:
+        """Sends an outcome; each time under another message id, since the broker would swallow a repeated one."""
+        self._sent[decision] = (time.monotonic(), number)
+        npc = subject.rpartition(".")[2]
+        span = None
+        if after is not None:
+            attributes = {names.DECISION_ID: decision, names.MESSAGING_SYSTEM: "nats"}
+            span = trace.start(names.SPAN_REPORT, trace.PRODUCER, after.get_span_context(), attributes)
+        message_id = ids.message_id(self.game, npc, decision, f"outcome-{number}")
+        try:
+            stored = await self._publisher.send(subject, data, message_id, trace.headers(span), RESEND_AFTER_S)
+            stored.add_done_callback(_noted)
+        except Unavailable as error:
+            log.info("the outcome of %s waits in the journal: %s", decision, error)
+        trace.end(span)
+
+    async def _on_stored(self, msg: Msg) -> None:
+        try:
+            stored = decode(msg.data, OutcomesStored)
+        except HearthmindError as error:
+            log.warning("a confirmation is passed over: %s", error)
+            return
+        for decision in stored.decisions:
+            if self.journal.confirm(decision):
+                self.stored += 1
+            self._sent.pop(decision, None)
+        if not len(self.journal):
+            self._all_stored.set()
+
+    async def _resend(self) -> None:
+        """Sends again what was not confirmed in a while; of a crash, everything that the journal still holds."""
+        while True:
+            await asyncio.sleep(1.0)
+            if not self._nc.is_connected:
+                continue
+            now_s = time.monotonic()
+            due: list[Entry] = []
+            for entry in self.journal.pending():
+                sent_s, _ = self._sent.get(entry.id, (0.0, 0))
+                if now_s - sent_s >= RESEND_AFTER_S:
+                    due.append(entry)
+                if len(due) >= RESEND_AT_ONCE_MAX:
+                    break
+            for entry in due:
+                number = self._sent.get(entry.id, (0.0, int(time.time())))[1] + 1
+                await self._send_outcome(entry.id, entry.subject, bytes(entry.body), number)
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> Client:
+        """Begins to listen."""
+        await self._nc.subscribe(ids.action_subject(self.game, "*"), cb=self._on_action, pending_msgs_limit=200_000)
+        await self._nc.subscribe(ids.stored_subject(self.game), cb=self._on_stored)
+        await self._nc.flush()
+        self._resending = asyncio.create_task(self._resend())
+        return self
+
+    async def stop(self) -> None:
+        """Ends; what is not confirmed stays in the journal for the next time."""
+        if self._resending:
+            self._resending.cancel()
+        self._alarm.cancel()
+        await self._publisher.stop()
+        await close(self._nc)
+        self.journal.close()
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    game: str,
+    user: str | None = None,
+    password: str = "",
+    journal: Path | None = None,
+    start_within_s: float = 10.0,
+) -> AsyncIterator[Client]:
+    """Connects a game. With a journal's path, outcomes survive a crash of the game; without, only one of the platform."""
+    ids.check_id("game", game)
+    broker = Broker(
+        url=url,
+        user=game_user(game) if user is None else user,
+        password=password,
+        start_within_s=start_within_s,
+    )
+    nc = await connect_to_broker(broker, f"game-{game}", on_closed=_on_closed)
+    client = await Client(nc, await Publisher(nc).start(), game, Journal(journal)).start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+def _act_span(decision: Decision, asked: trace.Span | None, msg: Msg | None) -> trace.Span | None:
+    """A moment in the trace: the action reached the game."""
+    if asked is None or not trace.is_sampled(asked):
+        return None
+    parent = trace.parent_of(msg.headers or {}) if msg else None
+    attributes = {names.DECISION_ID: decision.id, names.SOURCE: decision.source, names.ACTION: decision.action}
+    span = trace.start(names.SPAN_ACT, trace.CONSUMER, parent or asked.get_span_context(), attributes)
+    trace.end(span)
+    return span
+
+
+def _check(data: bytes, kind: type) -> None:
+    """What the platform would refuse is refused here, with the same words."""
+    if len(data) > OBSERVATION_BYTES_MAX:
+        raise TooLarge(message=kind.__name__, size_bytes=len(data), limit_bytes=OBSERVATION_BYTES_MAX)
+    decode(data, kind)
+
+
+def _noted(stored: asyncio.Future[Any]) -> None:
+    """The journal decides what is sent again; an error here only has to be taken note of."""
+    if not stored.cancelled():
+        stored.exception()
+
+
+def _on_closed() -> None:
+    log.error("the connection to the platform closed for good; every NPC now acts by its fallback")

@@ -1,0 +1,26 @@
+"""Decision → experience: the detail of a decision that the game does not need and learning does."""
+
+from .observation import Event, Observation
+from .wire import Id, Message
+
+
+class DecisionMade(Message, frozen=True, kw_only=True, tag="decision_made"):
+    """What a decision was made from; the action itself is `ActionChosen`."""
+
+    decision: Id
+    game: Id
+    npc: Id
+    kind: Id
+    attempt: int
+    epoch: int
+    """The lease under which its owner decided."""
+    partition: int
+    tier: str
+    source: str
+    observation: Observation | Event
+    answer: str = ""
+    """The engine's words as they came."""
+    worker: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    episode: Id = "main"

@@ -1,0 +1,71 @@
+"""How every service runs: settings, telemetry, signals and exit statuses, the same for all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+
+from hearthmind.bus.connect import EXIT_CONFIG
+from hearthmind.errors import CannotStart
+from hearthmind.settings import Telemetry, load
+from hearthmind.telemetry.setup import start_telemetry
+
+READY_FILE = "HEARTHMIND_READY_FILE"
+"""Names the file that a service makes when it is ready, for whoever started it; nothing where it is not set."""
+
+Serve = Callable[[asyncio.Event], Awaitable[None]]
+"""A service: it runs until the event is set, then finishes or hands back what it has and returns."""
+
+
+def run(service: str, serve: Serve) -> None:
+    """Runs a service until SIGTERM or SIGINT. What a restart can't mend ends with its own exit status and a message."""
+    try:
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            runner.run(_serve(service, serve))
+    except CannotStart as error:
+        sys.stderr.write(f"{service}: {error}\n")
+        sys.exit(EXIT_CONFIG)
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None
+
+
+async def _serve(service: str, serve: Serve) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    end_telemetry = start_telemetry(service, load("telemetry", Telemetry))
+    log = logging.getLogger("hearthmind")
+    log.info("%s starts", service)
+    try:
+        await serve(stop)
+    finally:
+        log.info("%s stops", service)
+        end_telemetry()
+
+
+async def until(stop: asyncio.Event, *work: Coroutine[object, object, None]) -> None:
+    """Says that the service is ready and runs endless work until the event is set; an error in it ends the process."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        _tell_ready()
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+
+
+def _tell_ready() -> None:
+    if READY_FILE in os.environ:
+        Path(os.environ[READY_FILE]).touch()

@@ -1,0 +1,132 @@
+"""Settings: one typed struct per service, read once from the environment, each value with its source.
+
+A key is `HEARTHMIND_<SECTION>__<KEY>`; where the world has a name of its own for it (`NATS_URL`, `DATABASE_URL`), that
+one counts too. A value that does not fit and a key that nobody knows are refused by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from hearthmind.errors import CannotStart
+
+PREFIX = "HEARTHMIND_"
+
+STANDARD = {
+    ("broker", "url"): "NATS_URL",
+    ("store", "url"): "DATABASE_URL",
+    ("telemetry", "otlp_endpoint"): "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class BadSetting(CannotStart):
+    """The setting {key} is not usable: {why}. `hearthmind doctor` lists all settings with their source."""
+
+
+class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the broker is, and as whom to speak to it."""
+
+    url: str = "nats://127.0.0.1:4222"
+    user: str = ""
+    password: str = ""
+    start_within_s: float = 30.0
+    """How long a start waits for a broker that is not there yet."""
+
+
+class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Postgres is."""
+
+    url: str = "postgresql://127.0.0.1:5432/hearthmind"
+
+
+class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the streams and consumers are made for; the same for all services of a deployment."""
+
+    partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    pools: tuple[str, ...] = ("rules",)
+    games: tuple[str, ...] = ("realm",)
+
+
+class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where traces go and how many are kept."""
+
+    sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    otlp_endpoint: str = ""
+    folder: str = ""
+    """Where traces are kept as files when no endpoint is set; empty: nowhere."""
+    file_mib_max: Annotated[float, msgspec.Meta(gt=0, le=4096)] = 32
+    log_level: str = "info"
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """A setting as `hearthmind doctor` prints it."""
+
+    section: str
+    name: str
+    value: object
+    source: str
+
+
+def load(section: str, kind: type[T], environ: Mapping[str, str] | None = None) -> T:
+    """Reads the section of the settings from the environment."""
+    environ = os.environ if environ is None else environ
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    _refuse_unknown(section, names, environ)
+    found: dict[str, object] = {}
+    for field in msgspec.structs.fields(kind):
+        key = _key_in_force(section, field.name, environ)
+        if key is None:
+            continue
+        text = environ[key]
+        value: object = [part.strip() for part in text.split(",") if part.strip()] if _is_list(field.type) else text
+        try:
+            found[field.name] = msgspec.convert(value, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadSetting(key=key, why=f"{error} (it is {text!r})") from None
+    return kind(**found)
+
+
+def sourced(section: str, kind: type[T], environ: Mapping[str, str] | None = None) -> Iterator[Sourced]:
+    """The settings of a section with where each comes from; secrets are not shown."""
+    environ = os.environ if environ is None else environ
+    settings = load(section, kind, environ)
+    for name in kind.__struct_fields__:
+        key = _key_in_force(section, name, environ)
+        value = getattr(settings, name)
+        yield Sourced(section, name, "(set)" if "password" in name and value else value, key or "default")
+
+
+def as_environment(section: str, settings: msgspec.Struct) -> dict[str, str]:
+    """The settings as environment variables, for a process that is started with them."""
+    pairs = (
+        (f"{PREFIX}{section.upper()}__{name.upper()}", value)
+        for name, value in msgspec.structs.asdict(settings).items()
+    )
+    return {key: ",".join(value) if isinstance(value, tuple) else str(value) for key, value in pairs}
+
+
+def _key_in_force(section: str, name: str, environ: Mapping[str, str]) -> str | None:
+    keys = (f"{PREFIX}{section.upper()}__{name.upper()}", STANDARD.get((section, name), ""))
+    return next((key for key in keys if environ.get(key)), None)
+
+
+def _refuse_unknown(section: str, names: Iterable[str], environ: Mapping[str, str]) -> None:
+    start = f"{PREFIX}{section.upper()}__"
+    known = [start + name.upper() for name in names]
+    for key in environ:
+        if key.startswith(start) and key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise BadSetting(key=key, why=f"nobody knows it{f'; is it {near[0]}?' if near else ''}")
+
+
+def _is_list(kind: object) -> bool:
+    return getattr(kind, "__origin__", None) is tuple

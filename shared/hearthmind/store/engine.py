@@ -1,0 +1,91 @@
+"""Connections to Postgres, and what its errors mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import psycopg
+from psycopg.types.array import ListBinaryDumper
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hearthmind.errors import HearthmindError, Malformed, Unavailable
+
+Engine = AsyncEngine
+Connection = AsyncConnection
+
+_SESSION = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+_CONNECT = {"connect_timeout": 5, "keepalives_idle": 10, "tcp_user_timeout": 10_000, "options": _SESSION}
+
+_MESSAGES_FAULT = ("22", "54")
+"""SQLSTATE classes of what no database could store: impossible values, and more than there is room for."""
+
+_OUR_FAULT = "23"
+"""The class of violated constraints: a bug, to be seen."""
+
+
+def driver_url(url: str) -> URL:
+    """The address with our driver, however it was written."""
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def create_engine(url: str, connections_max: int = 4) -> Engine:
+    """An engine; it connects when it is first used.
+
+    Statements are not prepared: a plan made while the tables were empty would be kept while they grow.
+    """
+    engine = create_async_engine(
+        driver_url(url),
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={**_CONNECT, "prepare_threshold": None},
+        json_serializer=lambda value: msgspec.json.encode(value).decode(),
+        json_deserializer=msgspec.json.decode,
+    )
+    event.listen(engine.sync_engine, "connect", _send_arrays_as_bytes)
+    return engine
+
+
+def _send_arrays_as_bytes(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    """Otherwise psycopg escapes each quote in an array of JSON by itself, which takes most of the time there is."""
+    driver = connection.driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
+    driver.adapters.register_dumper(list, ListBinaryDumper)
+
+
+@asynccontextmanager
+async def transaction(engine: Engine) -> AsyncIterator[Connection]:
+    """One transaction, committed at the end; raises `Unavailable` where trying again later may help."""
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except PoolTimeout as error:
+        raise Unavailable(what="Postgres", why="all connections are in use") from error
+    except DBAPIError as error:
+        meant = meaning_of(error)
+        if meant is None:
+            raise
+        raise meant from error
+
+
+def meaning_of(error: DBAPIError) -> HearthmindError | None:
+    """Of the database's errors only a few are about what was to be stored; the others are about its own state.
+
+    A missing table or a full disk is such a state: the message waits until somebody has mended it.
+    """
+    sqlstate = getattr(error.orig, "sqlstate", None) or ""
+    why = str(error.orig).partition("\n")[0]
+    if sqlstate.startswith(_MESSAGES_FAULT) or isinstance(error, DataError):
+        return Malformed(message="message", why=f"Postgres can't store it ({why})")
+    if sqlstate.startswith(_OUR_FAULT):
+        return None
+    if sqlstate or isinstance(error, OperationalError | InterfaceError):
+        return Unavailable(what="Postgres", why=why or type(error.orig).__name__)
+    return None

@@ -1,0 +1,340 @@
+"""The store on a real Postgres: the schema and its migrations, what errors mean, and what each query promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine as create_sync_engine
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from hearthmind.errors import Malformed, Unavailable
+from hearthmind.store import ingest, keep, read
+from hearthmind.store.engine import Connection, Engine, create_engine, driver_url, transaction
+from hearthmind.store.migrate import SchemaInUse, downgrade, upgrade
+from hearthmind.store.rows import DecisionRow, LetterRow, OutcomeRow, RewardRow, Tally, TextRow
+from hearthmind.store.tables import metadata
+from hearthmind.testing.servers import postgres_server
+
+NOW = datetime(2031, 1, 1, tzinfo=UTC)
+
+SCHEMA = {
+    "columns": "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, column_default FROM"
+    " information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'",
+    "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'",
+    "comments": "SELECT c.relname, d.objsubid, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid"
+    " WHERE c.relnamespace = 'public'::regnamespace",
+}
+
+
+@pytest.fixture(scope="module")
+async def server_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    folder: Path = tmp_path_factory.mktemp("store")
+    async with postgres_server(folder) as server:
+        yield server.dsn
+
+
+def database(server_url: str, name: str) -> str:
+    """The URL of a new, empty database."""
+    engine = create_sync_engine(driver_url(server_url), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return driver_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def engine(server_url: str) -> AsyncIterator[Engine]:
+    url = database(server_url, "queries")
+    upgrade(url)
+    made = create_engine(url)
+    yield made
+    await made.dispose()
+
+
+def schema_of(url: str) -> dict[str, list[tuple[object, ...]]]:
+    engine = create_sync_engine(driver_url(url))
+    with engine.connect() as connection:
+        found = {what: sorted(map(tuple, connection.execute(text(sql)))) for what, sql in SCHEMA.items()}
+    engine.dispose()
+    return found
+
+
+# ---- the schema -------------------------------------------------------------------------------------------------------
+
+
+def test_the_fresh_schema_equals_the_migrated_one(server_url: str) -> None:
+    migrated, fresh = database(server_url, "migrated"), database(server_url, "fresh")
+    upgrade(migrated)
+    engine = create_sync_engine(driver_url(fresh))
+    metadata.create_all(engine)
+    engine.dispose()
+    engine = create_sync_engine(driver_url(migrated))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    assert schema_of(migrated) == schema_of(fresh)
+    assert {table for table, *_ in schema_of(fresh)["columns"]} == set(metadata.tables)
+
+
+def test_every_key_has_the_game_in_it() -> None:
+    assert {name for name, table in metadata.tables.items() if "game" not in table.primary_key.columns} == set()
+
+
+def test_up_and_down_and_up_again(server_url: str) -> None:
+    url = database(server_url, "ups_and_downs")
+    upgrade(url)
+    there = schema_of(url)
+    upgrade(url)
+    downgrade(url)
+    assert schema_of(url)["columns"] == []
+    upgrade(url)
+    assert schema_of(url) == there
+
+
+def test_a_migration_gives_up_where_a_table_is_in_use_and_changes_nothing(server_url: str) -> None:
+    url = database(server_url, "in_use")
+    engine = create_sync_engine(driver_url(url))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
+    with engine.begin() as connection:
+        connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        with pytest.raises(SchemaInUse, match="stop long transactions"):
+            upgrade(url, lock_timeout_s=0.1)
+    assert schema_of(url)["columns"] == []
+    engine.dispose()
+
+
+def test_without_a_database_a_migration_says_so() -> None:
+    with pytest.raises(Unavailable, match="Postgres is not available"):
+        upgrade("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+# ---- what errors mean -------------------------------------------------------------------------------------------------
+
+
+async def fail(engine: Engine, sql: str) -> None:
+    async with transaction(engine) as connection:
+        await connection.execute(text(sql))
+
+
+@pytest.mark.parametrize(
+    ("sql", "meaning"),
+    [
+        ("SELECT CAST('[1e200000]' AS jsonb)", Malformed),
+        ("SELECT CAST('[' AS jsonb)", Malformed),
+        ("SELECT CAST(repeat('[', 100000) AS jsonb)", Malformed),
+        ("SELECT 2147483647 + 1", Malformed),
+        ("SELECT * FROM not_migrated_yet", Unavailable),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Unavailable),
+        ("SET LOCAL statement_timeout = 1; SELECT pg_sleep(10)", Unavailable),
+        ("INSERT INTO games (game) VALUES ('a'), ('a')", IntegrityError),
+    ],
+)
+async def test_only_few_errors_are_the_messages_own_fault(engine: Engine, sql: str, meaning: type[Exception]) -> None:
+    with pytest.raises(meaning):
+        await fail(engine, sql)
+
+
+async def test_a_text_with_nul_is_the_messages_own_fault(engine: Engine) -> None:
+    with pytest.raises(Malformed):
+        async with transaction(engine) as connection:
+            await ingest.add_games(connection, ["a\0b"])
+
+
+async def test_a_database_that_is_not_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await fail(create_engine("postgresql://nobody@127.0.0.1:1/nothing"), "SELECT 1")
+
+
+# ---- queries ----------------------------------------------------------------------------------------------------------
+
+
+def decision_row(
+    decision: str = "d1", npc: str = "p1", action: str | None = None, tier: str | None = None
+) -> DecisionRow:
+    return DecisionRow("realm", decision, npc, "combat", "main", None, action=action, tier=tier, source="rules")
+
+
+def outcome_row(decision: str = "d1", npc: str = "p1", by: str = "platform", at: datetime = NOW) -> OutcomeRow:
+    return OutcomeRow(
+        game="realm",
+        happened_at=at,
+        decision=decision,
+        npc=npc,
+        kind="combat",
+        episode="main",
+        action="raid",
+        arguments='{"village": 3}',
+        executed_by=by,
+        why="",
+        success=True,
+        facts='{"victory": true}',
+        state_after='{"quoted": "\\"{,}\\\\", "huge": 123456789012345678901234567890, "small": 1.50}',
+        game_time=2.5,
+        observation=None,
+        digest=b"\0\xff",
+        sequence=4,
+        trace_id=None,
+    )
+
+
+async def test_a_message_is_claimed_once_whoever_asks(engine: Engine) -> None:
+    async with transaction(engine) as first:
+        assert await ingest.claim(first, [("realm", "a"), ("realm", "b"), ("realm", "a")]) == {"a", "b"}
+        second = asyncio.create_task(claim_alone(engine, ["b", "c"]))
+        await until_someone_waits_for_a_lock(first)
+    assert await second == {"c"}
+
+
+async def claim_alone(engine: Engine, ids: list[str], and_then: str = "SELECT 1") -> set[str]:
+    async with transaction(engine) as connection:
+        claimed = await ingest.claim(connection, [("realm", each) for each in ids])
+        await connection.execute(text(and_then))
+        return claimed
+
+
+async def until_someone_waits_for_a_lock(connection: Connection) -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    async with asyncio.timeout(10):
+        while True:
+            if await connection.scalar(waiting):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_claim_is_undone_with_its_transaction(engine: Engine) -> None:
+    with pytest.raises(Malformed):
+        await claim_alone(engine, ["a"], and_then="SELECT 1 / 0")
+    assert await claim_alone(engine, ["a"]) == {"a"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_halves_of_a_decision_come_in_any_order(engine: Engine, order: int) -> None:
+    for half in [decision_row(action="raid"), decision_row(tier="critical")][::order]:
+        async with transaction(engine) as connection:
+            assert await ingest.add_decisions(connection, [half]) == {("realm", "d1")}
+    async with transaction(engine) as connection:
+        row = (await connection.execute(text("SELECT action, tier, npc FROM decisions"))).one()
+    assert tuple(row) == ("raid", "critical", "p1")
+
+
+async def test_a_decision_of_another_npc_is_left_alone(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_decisions(connection, [decision_row(action="raid")])
+        rows = [decision_row(npc="p2", action="wait"), decision_row("d2")]
+        assert await ingest.add_decisions(connection, rows) == {("realm", "d2")}
+        assert await connection.scalar(text("SELECT action FROM decisions WHERE decision = 'd1'")) == "raid"
+
+
+async def test_an_outcome_becomes_an_experience_when_its_action_is_there(engine: Engine) -> None:
+    key = [("realm", "d1")]
+    async with transaction(engine) as connection:
+        await ingest.add_outcomes(connection, [outcome_row()])
+        await ingest.add_decisions(connection, [decision_row(tier="critical")])
+        assert await ingest.join(connection, key) == []
+        await ingest.add_decisions(connection, [decision_row(action="raid")])
+        (joined,) = await ingest.join(connection, key)
+        assert joined == ("realm", NOW, "d1", "p1", "combat", {"victory": True})
+        await ingest.add_experiences(connection, [RewardRow("realm", NOW, "d1", 0.5, '{"victory": 0.5}')])
+        assert await ingest.join(connection, key) == []
+        found = (await connection.execute(text("SELECT * FROM experiences"))).one()
+        kept = await connection.scalar(text("SELECT state_after::text FROM outcomes"))
+    assert (found.source, found.reward, found.reward_parts, found.arguments) == (
+        "rules",
+        0.5,
+        {"victory": 0.5},
+        {"village": 3},
+    )
+    assert kept == '{"huge": 123456789012345678901234567890, "small": 1.50, "quoted": "\\"{,}\\\\"}'
+
+
+async def test_what_the_client_executed_itself_needs_no_decision(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_outcomes(connection, [outcome_row(by="client")])
+        assert len(await ingest.join(connection, [("realm", "d1")])) == 1
+        await ingest.add_experiences(connection, [RewardRow("realm", NOW, "d1", 0.5, "{}")])
+        assert await connection.scalar(text("SELECT source FROM experiences")) == "client"
+
+
+async def test_outcomes_in_other_hands_are_skipped_and_left_ones_found(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_outcomes(connection, [outcome_row(), outcome_row("d2", by="client")])
+        await ingest.add_decisions(connection, [decision_row(action="raid")])
+    async with transaction(engine) as mine:
+        assert len(await ingest.join(mine, [("realm", "d1")])) == 1
+        async with transaction(engine) as theirs:
+            assert [each.decision for each in await ingest.join_parked(theirs, 3600, 10)] == ["d2"]
+    async with transaction(engine) as connection:
+        assert len(await ingest.join_parked(connection, 3600, 1)) == 1
+
+
+async def test_counters_add_up(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_tallies(connection, [Tally("realm", "p1", 2, 1, 0.5, 7)])
+        await ingest.add_tallies(
+            connection, [Tally("realm", "p1", 1, 1, -0.25, None), Tally("realm", "p2", 1, 0, 0.0, 3)]
+        )
+        rows = (await connection.execute(text("SELECT * FROM npcs ORDER BY npc"))).all()
+    assert [tuple(row) for row in rows] == [("realm", "p1", 3, 2, 0.25, 7), ("realm", "p2", 1, 0, 0.0, 3)]
+
+
+async def test_an_outcome_that_waits_too_long_expires_once(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_outcomes(connection, [outcome_row()])
+    async with transaction(engine) as connection:
+        assert await keep.expire(connection, 3600, 10) == []
+        (expired,) = await keep.expire(connection, 0, 10)
+        assert expired[:4] == ("realm", "p1", "d1", 4)
+        assert '"facts": {"victory": true}' in expired.row
+        assert await keep.expire(connection, 0, 10) == []
+
+
+async def test_players_words_are_erased_by_game(engine: Engine) -> None:
+    words = [TextRow(game, "d1", number, "p1", "ann", "hello") for game in ("realm", "other") for number in (0, 1)]
+    async with transaction(engine) as connection:
+        await ingest.add_texts(connection, [*words, words[0]])
+        await ingest.add_texts(connection, words)
+        assert await keep.erase_texts(connection, "realm") == 2
+        assert list(await connection.scalars(text("SELECT DISTINCT game FROM texts"))) == ["other"]
+
+
+async def test_the_inbox_forgets_what_is_older_than_every_redelivery(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        await ingest.claim(connection, [("realm", "old"), ("realm", "new")])
+        age = {"then": datetime.now(UTC) - timedelta(days=9)}
+        await connection.execute(text("UPDATE inbox SET received_at = :then WHERE message_id = 'old'"), age)
+        assert await keep.prune_inbox(connection, 8 * 24 * 3600) == 1
+        assert await ingest.claim(connection, [("realm", "old"), ("realm", "new")]) == {"old"}
+
+
+async def test_what_people_are_shown(engine: Engine) -> None:
+    letter = LetterRow("realm", "EXPERIENCE", 9, "game.realm.outcome.p1", "bad", 1, "{}", b"\0\xff")
+    async with transaction(engine) as connection:
+        await ingest.add_games(connection, ["realm", "realm"])
+        await ingest.add_decisions(connection, [decision_row(action="raid")])
+        await ingest.add_outcomes(connection, [outcome_row(), outcome_row("d2")])
+        await ingest.add_experiences(connection, [RewardRow("realm", NOW, "d1", 0.5, "{}")])
+        await ingest.add_letters(connection, [letter, letter])
+        totals = await read.totals(connection)
+        record = await read.record_of(connection, "d1")
+        assert not (await read.record_of(connection, "d9")).is_known
+        (shown,) = await read.dead_letters_of(connection, game="realm")
+        assert await read.dead_letters_of(connection, game="other") == []
+        assert await read.traces_of(connection, "d1") == []
+    assert (totals.games, totals.decisions, totals.outcomes, totals.parked) == (1, 1, 2, 1)
+    assert (totals.experiences, totals.doubled, totals.dead_letters) == (1, 0, 1)
+    assert (totals.reward_mean, totals.by_source) == (0.5, {"rules": 1})
+    assert record.is_known
+    assert [len(rows) for rows in (record.decisions, record.outcomes, record.experiences, record.texts)] == [1, 1, 1, 0]
+    assert (shown.reason, shown.body, shown.sequence) == ("bad", b"\0\xff", 9)

@@ -1,0 +1,151 @@
+"""A play by minds: one outcome for each decision, with the facts that rewards need, and a log that replays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hearthmind.client import Client, Decision
+from hearthmind.contracts.action import ActionChosen
+from hearthmind.contracts.observation import Observation
+from hearthmind.contracts.wire import Fact
+from hearthmind.legal import problem
+from realm.log import replay
+from realm.play import Turn, play
+from realm.players import Dice, any_of
+from realm.sight import COMBAT, ECONOMIC
+from realm.world import World
+
+STANDING = {"rank", "population", "villages"}
+ECONOMY = STANDING | {"production_before", "production_after", "wasted", "queue_uptime"}
+RAID = STANDING | {"victory", "own_losses", "enemy_losses", "resources_gained", "predicted", "result"}
+NPCS, TURNS = 12, 60
+
+
+@dataclass
+class Told:
+    decision: Decision
+    success: bool
+    facts: dict[str, Fact]
+    game_time: float
+
+
+class Anything(Client):
+    """A mind in this process that does anything legal; observations are built and checked as the real one does."""
+
+    def __init__(self) -> None:
+        self.game = "realm"
+        self.asked: list[Decision] = []
+        self.told: list[Told] = []
+        self._dice = Dice(np.random.PCG64(1))
+
+    async def ask(self, observation: Observation) -> Decision:
+        action, arguments = any_of(observation.legal_actions, self._dice)
+        assert problem(observation, action, arguments) is None
+        chosen = ActionChosen(
+            decision=observation.id,
+            game=self.game,
+            npc=observation.npc,
+            kind=observation.kind,
+            snapshot=observation.snapshot,
+            action=action,
+            source="rules",
+            arguments=arguments,
+        )
+        self.asked.append(Decision(observation, chosen, 0.0))
+        return self.asked[-1]
+
+    async def report(
+        self,
+        decision: Decision,
+        *,
+        success: bool,
+        facts: Mapping[str, Fact] | None = None,
+        state_after: Mapping[str, Any] | None = None,
+        game_time: float | None = None,
+    ) -> None:
+        assert state_after
+        assert game_time is not None
+        self.told.append(Told(decision, success, dict(facts or {}), game_time))
+
+
+@dataclass
+class Played:
+    world: World
+    mind: Anything
+    log: Path
+    turns: list[Turn] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+async def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    mind, log, turns = Anything(), tmp_path_factory.mktemp("realm") / "log.jsonl", list[Turn]()
+    world = await play(
+        mind, npcs=NPCS, seed=3, until=lambda: len(turns) >= TURNS, on_turn=turns.append, turn_s=0, log=log
+    )
+    return Played(world, mind, log, turns)
+
+
+def test_every_decision_gets_exactly_one_outcome(played: Played) -> None:
+    told = Counter(told.decision.id for told in played.mind.told)
+    assert set(told.values()) == {1}
+    assert told.keys() == {decision.id for decision in played.mind.asked}
+
+
+def test_everyone_is_asked_every_turn(played: Played) -> None:
+    asked = Counter((decision.npc, decision.kind, decision.observation.snapshot) for decision in played.mind.asked)
+    assert set(asked.values()) == {1}
+    economic = {(npc, turn) for npc, kind, turn in asked if kind == ECONOMIC}
+    assert economic == {(f"p{player:04}", turn) for player in range(NPCS) for turn in range(TURNS)}
+    assert {decision.observation.episode for decision in played.mind.asked} == {"seed-3"}
+
+
+def test_the_facts_are_those_that_rewards_are_made_of(played: Played) -> None:
+    for told in played.mind.told:
+        is_raid = told.decision.action == "raid"
+        assert told.facts.keys() == (ECONOMY if told.decision.kind == ECONOMIC else RAID if is_raid else STANDING)
+        assert told.success == told.facts.get("victory", True)
+        assert told.game_time > told.decision.observation.snapshot
+
+
+def test_building_shows_in_its_own_outcome(played: Played) -> None:
+    fields = {"woodcutter", "clay_pit", "iron_mine", "farm"}
+    for told in played.mind.told:
+        if told.decision.kind == ECONOMIC:
+            grew = told.facts["production_after"] > told.facts["production_before"]  # type: ignore[operator]
+            assert grew == (told.decision.arguments.get("what") in fields)
+
+
+def test_raids_are_told_of_when_they_were_fought(played: Played) -> None:
+    raids = [told for told in played.mind.told if told.decision.action == "raid"]
+    assert {told.facts["result"] for told in raids} == {"win", "loss"}
+    assert {told.facts["predicted"] for told in raids} == {"win", "loss"}
+    assert any(told.game_time > told.decision.observation.snapshot + 1 for told in raids)
+    fought = sum(len(turn.battles) for turn in played.turns)
+    assert fought + played.turns[-1].raids_under_way == len(raids)
+    assert played.turns[-1].raids_under_way > 0
+    assert played.world.turn > TURNS
+
+
+def test_the_log_replays_the_play(played: Played) -> None:
+    assert replay(played.log).digest() == played.world.digest()
+
+
+def test_turns_tell_what_happened(played: Played) -> None:
+    assert [turn.turn for turn in played.turns] == list(range(1, TURNS + 1))
+    assert sum(turn.actions.total() for turn in played.turns) == len(played.mind.asked)
+    for turn in played.turns:
+        assert turn.top == sorted(turn.top, key=lambda standing: -standing[1])
+    assert COMBAT in {decision.kind for decision in played.mind.asked}
+
+
+async def test_a_play_that_is_over_at_once_asks_nobody() -> None:
+    mind = Anything()
+    world = await play(mind, npcs=3, seed=1, until=lambda: True)
+    assert (world.turn, mind.asked, mind.told) == (0, [], [])
