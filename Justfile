@@ -46,6 +46,11 @@ types:
 imports:
     lint-imports --no-cache
 
+# How fast the loop is, against bare nats-py in the same run (ten minutes)
+[group('check')]
+bench *args:
+    python benchmarks/round_trip.py "$@"
+
 # ---- keep ------------------------------------------------------------------------------------------------------------
 
 # Put the code into the house style
@@ -53,6 +58,11 @@ imports:
 format:
     ruff check --fix .
     ruff format .
+
+# Write the pages that are made from the code: the flow, the messages
+[group('keep')]
+reference:
+    python -m services.command.reference
 
 # Lock the dependencies again after a change of a pyproject.toml
 [group('keep')]

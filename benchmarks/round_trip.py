@@ -134,6 +134,7 @@ def cpu_s(pid: int) -> float:
 async def decider(variant: str, url: str, folder: Path) -> AsyncIterator[int]:
     """The process under test; gives its pid."""
     ready = folder / "ready"
+    argv: tuple[str, ...]
     if variant == "bare":
         argv = (sys.executable, str(Path(__file__).with_name("bare_decider.py")), url, "330", "1250")
         env: dict[str, str] = {}

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from hearthmind.bus.connect import EXIT_CONFIG
 from hearthmind.errors import HearthmindError
+from hearthmind.flow import game_user
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
 from services.command import dead_letters as dead_letters_command
@@ -36,7 +37,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="The world's seed.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as one last line of JSON.")] = False,
     sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
-    answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 1.0,
+    answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 2.0,
     folder: Folder = HOME / "demo",
 ) -> None:
     """Play the Realm on an embedded NATS and Postgres, and count everything at the end."""
@@ -53,13 +54,17 @@ def demo(
 @app.command()
 def up(
     folder: Folder = HOME / "up",
+    game: Annotated[list[str] | None, typer.Option(help="A game that may connect; can be given several times.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many inference workers.")] = 1,
     sync: Annotated[
         str, typer.Option(help="When the broker's files are on disk: always, or a time such as 1s.")
     ] = "always",
 ) -> None:
     """Start NATS, Postgres and the services here, and keep them alive until Ctrl-C."""
-    asyncio.run(_up(Options(folder=folder, flow=load("flow", Flow), sync_interval=sync, workers=workers)))
+    flow = load("flow", Flow)
+    games = tuple(dict.fromkeys((*flow.games, *(game or ()))))
+    flow = msgspec.structs.replace(flow, games=games)
+    asyncio.run(_up(Options(folder=folder, flow=flow, sync_interval=sync, workers=workers)))
 
 
 async def _up(options: Options) -> None:
@@ -68,11 +73,11 @@ async def _up(options: Options) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     console = Console()
     async with Platform(options, say=lambda line: console.print(line, highlight=False)) as platform:
-        games = ", ".join(f"game_{game}" for game in options.flow.games)
-        console.print(f"\nNATS_URL={platform.connection.nats_url}   users: {games}", highlight=False, soft_wrap=True)
-        console.print(
-            f"their passwords are in {platform.folder / 'connection.json'}; Ctrl-C ends everything\n", soft_wrap=True
-        )
+        console.print()
+        for name in options.flow.games:
+            url = platform.connection.url_of(game_user(name))
+            console.print(f"game {name}: {url}", highlight=False, soft_wrap=True)
+        console.print("\nCtrl-C ends everything; what is stored stays.", soft_wrap=True)
         waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(platform.supervisor.wait())}
         done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in rest:

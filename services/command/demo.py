@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -40,39 +40,36 @@ class Demo:
     folder: Path
     sample_ratio: float
     turn_s: float = 1.0
-    answer_within_s: float = 1.0
+    answer_within_s: float = 2.0
     game: str = "realm"
 
 
-async def run_demo(
-    demo: Demo, console: Console, platform_started: Callable[[Platform], None] | None = None
-) -> tuple[Summary, Figures]:
+Meanwhile = Callable[[Platform, Client], Coroutine[object, object, None]]
+"""What goes on beside the game, such as a test that kills things."""
+
+
+async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = None) -> tuple[Summary, Figures]:
     """Starts the platform, plays, waits until everything is stored, and stops the platform."""
     play = _game(demo.game)
     options = Options(folder=demo.folder, sync_interval="1s", sample_ratio=demo.sample_ratio)
     began_s = time.monotonic()
     async with Platform(options, say=lambda line: console.print(f"[dim]{line}[/dim]", highlight=False)) as platform:
         console.print(f"everything runs after {time.monotonic() - began_s:.1f} s")
-        if platform_started:
-            platform_started(platform)
         telemetry = Telemetry(folder=str(platform.traces), sample_ratio=demo.sample_ratio, log_level="warning")
         end_telemetry = start_telemetry("game", telemetry)
-        user = game_user(demo.game)
+        address = platform.connection.url_of(game_user(demo.game))
         journal = demo.folder / "journals" / f"{demo.game}.jsonl"
         try:
-            async with connect(
-                platform.connection.nats_url,
-                game=demo.game,
-                user=user,
-                password=platform.connection.passwords[user],
-                journal=journal,
-            ) as mind:
-                return await _play(demo, play, platform, mind, console)
+            async with connect(address, game=demo.game, journal=journal) as mind, asyncio.TaskGroup() as group:
+                beside = group.create_task(meanwhile(platform, mind)) if meanwhile else None
+                return await _play(demo, play, platform, mind, console, beside)
         finally:
             end_telemetry()
 
 
-async def _play(demo: Demo, play: Any, platform: Platform, mind: Client, console: Console) -> tuple[Summary, Figures]:
+async def _play(
+    demo: Demo, play: Any, platform: Platform, mind: Client, console: Console, beside: asyncio.Task[object] | None
+) -> tuple[Summary, Figures]:
     episode = f"demo-{new_decision_id()}"
     figures, stop = Figures(), asyncio.Event()
     mind.on_decision = figures.add
@@ -95,7 +92,7 @@ async def _play(demo: Demo, play: Any, platform: Platform, mind: Client, console
                 mind,
                 npcs=demo.npcs,
                 seed=demo.seed,
-                until=lambda: stop.is_set() or time.monotonic() >= ends_s,
+                until=lambda: stop.is_set() or (time.monotonic() >= ends_s and (beside is None or beside.done())),
                 on_turn=view.on_turn,
                 turn_s=demo.turn_s,
                 answer_within_s=demo.answer_within_s,

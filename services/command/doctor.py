@@ -12,11 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
-import nats
 from rich.console import Console
 from rich.table import Table
 
-from hearthmind.bus.connect import check_credentials, without_secrets
+from hearthmind.bus.connect import close, connect, without_secrets
 from hearthmind.embedded.nats import EmbeddedNats
 from hearthmind.errors import CannotStart, HearthmindError
 from hearthmind.settings import Broker, Flow, Sourced, Store, Telemetry, load, sourced
@@ -61,7 +60,8 @@ def doctor(folder: Path, console: Console) -> int:
     colours = {OK: "green", WARNING: "yellow", WRONG: "red"}
     for finding in findings:
         colour = colours[finding.state]
-        console.print(f"[{colour}]{finding.state:<8}[/{colour}] {finding.what}: {finding.says}", highlight=False)
+        line = f"[{colour}]{finding.state:<8}[/{colour}] {finding.what}: {finding.says}"
+        console.print(line, highlight=False, soft_wrap=True)
     return 1 if any(finding.state == WRONG for finding in findings) else 0
 
 
@@ -112,10 +112,10 @@ def _port(broker: Broker) -> Finding:
 async def _broker(broker: Broker) -> Finding:
     where = without_secrets(broker.url)
     try:
-        await check_credentials(msgspec.structs.replace(broker, start_within_s=2))
-        nc = await nats.connect(broker.url, user=broker.user or None, password=broker.password or None)
-        version = nc.connected_server_version
-        await nc.close()
+        nc = await connect(msgspec.structs.replace(broker, start_within_s=2), "doctor", on_closed=_nothing)
+        found = nc.connected_server_version
+        version = f"{found.major}.{found.minor}.{found.patch}"
+        await close(nc)
     except HearthmindError as error:
         return Finding("broker", WARNING, str(error))
     return Finding("broker", OK, f"NATS {version} at {where} accepts {broker.user or 'a connection without a user'}")
@@ -133,3 +133,7 @@ async def _database(store: Store) -> Finding:
     state = WRONG if found.doubled else WARNING if found.dead_letters else OK
     dead = f"; {found.dead_letters} dead letters: see `hearthmind dead-letters`" if found.dead_letters else ""
     return Finding("database", state, f"{found.experiences:,} experiences of {found.npcs:,} NPCs{dead}")
+
+
+def _nothing() -> None:
+    """The check says what it found itself."""

@@ -35,6 +35,10 @@ class Connection(msgspec.Struct, frozen=True):
         """The settings of a user's connection."""
         return Broker(url=self.nats_url, user=user, password=self.passwords[user])
 
+    def url_of(self, user: str) -> str:
+        """The address with a user's name and password in it."""
+        return self.nats_url.replace("nats://", f"nats://{user}:{self.passwords[user]}@")
+
 
 @dataclass(frozen=True)
 class Options:

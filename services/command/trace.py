@@ -163,7 +163,7 @@ def facts(node: Node) -> str:
         said.append(f"model {plain(model)}")
     tokens = attributes.get(names.GEN_AI_USAGE_INPUT_TOKENS), attributes.get(names.GEN_AI_USAGE_OUTPUT_TOKENS)
     if any(tokens):
-        said.append(f"tokens {plain(tokens[0])} in, {plain(tokens[1])} out")
+        said.append(f"tokens {plain(tokens[0] or 0)} in, {plain(tokens[1] or 0)} out")
     if attributes.get(names.ATTEMPT, 1) != 1:
         said.append(f"attempt {plain(attributes[names.ATTEMPT])}")
     if node.span.error:

@@ -29,6 +29,9 @@ from services.reward.settings import Reward
 
 SERVICE = "reward"
 
+FINISH_WITHIN_S = 5.0
+"""How long a stop waits for the batch at hand. What is not finished then was not acknowledged and is delivered again."""
+
 
 async def serve(stop: asyncio.Event) -> None:
     """Runs until `stop` is set; the batch at hand is finished, the rest is left to the broker."""
@@ -60,7 +63,8 @@ class OverOurs(NatsBroker):
 
     def __init__(self, nc: Nats) -> None:
         log = logging.getLogger("hearthmind.faststream")
-        super().__init__(apply_types=False, logger=log, log_level=logging.DEBUG)
+        log.setLevel(logging.WARNING)
+        super().__init__(apply_types=False, logger=log, graceful_timeout=FINISH_WITHIN_S)
         self._ours = nc
 
     async def _connect(self) -> Nats:

@@ -1,8 +1,8 @@
 """What a game imports: observe, act, report.
 
-    async with connect("nats://127.0.0.1:4222", game="mygame") as mind:
+    async with connect("nats://game_castle:...@127.0.0.1:4222", game="castle") as mind:
         decision = await mind.observe(npc="guard", kind="patrol", legal_actions=[...], state={...}, snapshot=7)
-        ...                                            # the game does decision.action(decision.arguments)
+        ...                                            # the game does decision.action with decision.arguments
         await mind.report(decision, success=True, facts={"seen": 2})
 
 `observe` always returns one legal action in time: the platform's, or, when that stays away, the library's own fallback.
@@ -19,14 +19,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
-from nats.aio.client import Client as Nats
-from nats.aio.msg import Msg
 
 from hearthmind import ids
 from hearthmind.alarm import Alarm
-from hearthmind.bus.connect import close
+from hearthmind.bus.connect import Connection, Msg, close
 from hearthmind.bus.connect import connect as connect_to_broker
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode, encode, refuse_non_finite
@@ -111,13 +110,14 @@ class Decision:
 class Client:
     """A game's side of the bus."""
 
-    def __init__(self, nc: Nats, publisher: Publisher, game: str, journal: Journal) -> None:
+    def __init__(self, nc: Connection, publisher: Publisher, game: str, journal: Journal) -> None:
         self.game = game
         self.journal = journal
         self.on_decision: Callable[[Decision], None] | None = None
         """Told of each decision, for views and statistics."""
         self.outcomes = 0
         self.stored = 0
+        self.resent = 0
         self._nc = nc
         self._publisher = publisher
         self._referee = Referee()
@@ -376,6 +376,7 @@ class Client:
             for entry in due:
                 number = self._sent.get(entry.id, (0.0, int(time.time())))[1] + 1
                 await self._send_outcome(entry.id, entry.subject, bytes(entry.body), number)
+                self.resent += 1
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -407,14 +408,13 @@ async def connect(
     journal: Path | None = None,
     start_within_s: float = 10.0,
 ) -> AsyncIterator[Client]:
-    """Connects a game. With a journal's path, outcomes survive a crash of the game; without, only one of the platform."""
-    ids.check_id("game", game)
-    broker = Broker(
-        url=url,
-        user=game_user(game) if user is None else user,
-        password=password,
-        start_within_s=start_within_s,
-    )
+    """Connects a game, with the user and password of the address or of their own.
+
+    With a journal's path, outcomes survive a crash of the game; without, only one of the platform.
+    """
+    parts = urlsplit(url)
+    user = user or parts.username or game_user(ids.check_id("game", game))
+    broker = Broker(url=url, user=user, password=password or parts.password or "", start_within_s=start_within_s)
     nc = await connect_to_broker(broker, f"game-{game}", on_closed=_on_closed)
     client = await Client(nc, await Publisher(nc).start(), game, Journal(journal)).start()
     try:

@@ -360,7 +360,7 @@ def as_markdown(partitions: int = 16) -> str:
     lines = [
         "# The flow",
         "",
-        "One observation's way round, hop by hop. This page is written by `./just flow` from",
+        "One observation's way round, hop by hop. This page is written by `./just reference` from",
         "[`shared/hearthmind/flow.py`](../shared/hearthmind/flow.py), and a test keeps it in step.",
         "",
         "| subject | message | from | to | stream |",

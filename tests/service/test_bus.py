@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
@@ -26,15 +26,9 @@ from hearthmind.embedded.processes import Supervisor
 from hearthmind.errors import CannotStart, Malformed, Unavailable, WrongCredentials
 from hearthmind.settings import Broker
 from hearthmind.testing.servers import nats_server
+from hearthmind.testing.waiting import until
 
 DEAD = StreamConfig(name="DEAD", subjects=["dead.*"])
-
-
-async def until(holds: Callable[[], bool], within_s: float = 20) -> None:
-    """Waits for a state, never for a time."""
-    async with asyncio.timeout(within_s):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

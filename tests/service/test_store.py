@@ -279,6 +279,25 @@ async def test_outcomes_in_other_hands_are_skipped_and_left_ones_found(engine: E
         assert len(await ingest.join_parked(connection, 3600, 1)) == 1
 
 
+async def test_halves_stored_at_the_same_time_are_found_by_the_sweep(engine: Engine) -> None:
+    key = [("realm", "d1")]
+    async with transaction(engine) as one, transaction(engine) as other:
+        await ingest.add_outcomes(one, [outcome_row()])
+        await ingest.add_decisions(other, [decision_row(action="raid")])
+        assert await ingest.join(one, key) == await ingest.join(other, key) == []
+    async with transaction(engine) as connection:
+        assert len(await ingest.join_parked(connection, 3600, 10)) == 1
+
+
+@pytest.mark.parametrize(("age", "found"), [("1 minute", 1), ("30 minutes", 0), ("61 minutes", 1)])
+async def test_the_sweep_looks_at_the_young_and_at_those_about_to_expire(engine: Engine, age: str, found: int) -> None:
+    async with transaction(engine) as connection:
+        await ingest.add_outcomes(connection, [outcome_row()])
+        await ingest.add_decisions(connection, [decision_row(action="raid")])
+        await connection.execute(text(f"UPDATE outcomes SET received_at = now() - interval '{age}'"))
+        assert len(await ingest.join_parked(connection, 3600, 10)) == found
+
+
 async def test_counters_add_up(engine: Engine) -> None:
     async with transaction(engine) as connection:
         await ingest.add_tallies(connection, [Tally("realm", "p1", 2, 1, 0.5, 7)])

@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 from hearthmind import flow
 from hearthmind.bus.accounts import authorization, new_passwords, users
 from hearthmind.bus.provision import stream_config
+from services.command import reference
 
-ROOT = Path(__file__).parents[2]
+PAGES = reference.pages()
 
 
-def test_the_page_is_in_step() -> None:
-    assert (ROOT / "docs/FLOW.md").read_text() == flow.as_markdown(), "run ./just flow and look at what changed"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_are_in_step(page: Path) -> None:
+    assert page.read_text() == PAGES[page], "run ./just reference, and look at what changed"
 
 
 def test_every_hop_has_its_stream_and_every_stream_a_hop() -> None:

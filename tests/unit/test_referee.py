@@ -97,7 +97,9 @@ steps = st.lists(
 
 @given(steps)
 def test_every_observation_ends_in_exactly_one_legal_verdict(steps: list[tuple[str, int, Observation]]) -> None:
-    referee, now_s, asked, ended = Referee(), 0.0, [], []
+    referee, now_s = Referee(), 0.0
+    asked: list[Observation] = []
+    ended: list[Execute | Replaced] = []
     for step, number, fresh in steps:
         known = asked[number % len(asked)] if asked else fresh
         if step == "ask":

@@ -13,14 +13,19 @@ from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg as Msg
 from nats.errors import AuthorizationError
 from nats.errors import Error as NatsError
 
 from hearthmind.errors import CannotStart, WrongCredentials
 from hearthmind.flow import inbox_prefix
 from hearthmind.settings import Broker
+from hearthmind.telemetry import metrics, names
 
 log = logging.getLogger("hearthmind.bus")
+
+Connection = Nats
+"""A connection to the broker, for those who need not know whose client it is."""
 
 EXIT_CLOSED = 75
 """The exit status after a closed connection: whoever supervises starts the process again."""
@@ -45,6 +50,7 @@ def connect_options(broker: Broker, name: str, on_closed: Callable[[], None] = e
         text = str(error)
         if "ermissions violation" in text:
             denials[text] += 1
+            metrics.count(names.DENIALS)
             log.error("the broker denied: %s", text)
         elif text:
             log.warning("broker: %s", text)

@@ -22,6 +22,7 @@ from hearthmind.bus.dead import Letter, bury
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.settle import Acknowledge, Attempt, Dead, Retry, before_handling, settle
 from hearthmind.errors import HearthmindError
+from hearthmind.telemetry import metrics, names
 
 log = logging.getLogger("hearthmind.bus")
 
@@ -102,6 +103,7 @@ async def settle_delivery(delivery: Delivery, error: BaseException | None, publi
             delivery.attempt.delivered,
         )
         await bury(publisher, letter, settlement.reason)
+        metrics.count(names.DEAD_LETTERS, 1, {names.STREAM: delivery.stream})
     assert isinstance(settlement, Acknowledge | Dead)
     await delivery.acknowledge()
 

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.errors import OutboundBufferLimitError
 
 from hearthmind.errors import HearthmindError, Unavailable
+from hearthmind.telemetry import metrics, names
 
 MSG_ID = "Nats-Msg-Id"
 DEADLINE = "Hearthmind-Deadline"
@@ -151,6 +152,7 @@ class Publisher:
         if ack.error is None:
             self._settle(token, ack)
         elif ack.error.err_code in _FULL:
+            metrics.count(names.REFUSED, 1, {names.STREAM: ack.stream})
             self._settle(token, StreamFull(subject=pending.subject, why=ack.error.description))
         elif ack.error.code != 503:
             self._settle(token, NotStored(subject=pending.subject, why=ack.error.description))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from .wire import INTEGER_MAX, Id, Line, Message, Word
+from .wire import INTEGER_MAX, Id, Line, Message, Word, nothing
 
 Bound = Annotated[int, msgspec.Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
 
@@ -79,7 +79,7 @@ class Observation(Message, frozen=True, kw_only=True, tag="observation"):
     game_time: float = 0.0
     episode: Id = "main"
     priority: Annotated[int, msgspec.Meta(ge=0, le=10)] = 5
-    state: msgspec.Raw = msgspec.Raw(b"{}")
+    state: msgspec.Raw = msgspec.field(default_factory=nothing)
     """The game's own JSON, passed through."""
     texts: Annotated[tuple[Heard, ...], msgspec.Meta(max_length=64)] = ()
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from .observation import Event, Observation
-from .wire import Fact, Id, Line, Message
+from .wire import Fact, Id, Line, Message, nothing
 
 PLATFORM, CLIENT = "platform", "client"
 """Whose action was executed: the platform's, or the legal fallback of the client library."""
@@ -30,7 +30,7 @@ class OutcomeObserved(Message, frozen=True, kw_only=True, tag="outcome_observed"
     executed: Executed
     success: bool
     facts: Annotated[dict[Id, Fact], msgspec.Meta(max_length=256)] = {}
-    state_after: msgspec.Raw = msgspec.Raw(b"{}")
+    state_after: msgspec.Raw = msgspec.field(default_factory=nothing)
     game_time: float = 0.0
     episode: Id = "main"
     observation: Observation | Event | None = None

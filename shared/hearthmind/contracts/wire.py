@@ -29,3 +29,8 @@ class Unknown(Message, frozen=True, kw_only=True, tag="unknown"):
     """A message whose tag this side does not know; it is passed over."""
 
     said: str
+
+
+def nothing() -> msgspec.Raw:
+    """The state of a game that says nothing."""
+    return msgspec.Raw(b"{}")

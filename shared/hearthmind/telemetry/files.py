@@ -1,9 +1,16 @@
-"""Traces in files, where no collector is: one file per process, capped; and how to find a decision in them."""
+"""Traces in files, where no collector is: a span is a line of JSON in `<folder>/<service>-<pid>.jsonl`.
+
+The law: a process keeps at most its cap, in two generations, and what dead processes of a service left is capped
+likewise. Whatever was written stays readable: a line cut off by a kill or a full disk is passed over.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -12,22 +19,36 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from hearthmind.telemetry import names
 
+log = logging.getLogger("hearthmind.telemetry")
+
 MIB = 1024 * 1024
-FILES_MAX = 64
-"""How many files a folder keeps, those of processes long gone included."""
+DEAD_FILES_MAX = 16
+"""How many files of dead processes a service leaves lying: one that dies at every start fills no folder."""
+
+CHUNK_BYTES = 8 * MIB
+TRACES_MAX = 16
+"""Traces of one decision: one, and another for each delivery that came without its parent."""
+
+SPANS_MAX = 2_000
+
+_NAME = re.compile(r"(?P<service>.+)-(?P<pid>\d{1,10})\.jsonl(\.old)?")
 
 
-class SpanRecord(msgspec.Struct, frozen=True):
+Value = str | int | float | bool | None
+"""None stands for a number that was not finite."""
+
+
+class SpanRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A span as it stands in a file."""
 
     trace: str
     span: str
-    parent: str
     service: str
     name: str
     start_ns: int
     end_ns: int
-    attributes: dict[str, str | int | float | bool] = {}
+    parent: str = ""
+    attributes: dict[str, Value] = {}
     error: str = ""
 
 
@@ -36,68 +57,161 @@ _decoder = msgspec.json.Decoder(SpanRecord)
 
 
 class FileExporter(SpanExporter):
-    """Appends spans to a file; when that is full it becomes the old one, and the one before is gone."""
+    """Appends spans to this process's file. It is opened for each batch, so that it may be moved or deleted any time."""
 
     def __init__(self, folder: Path, service: str, file_mib_max: float) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        _prune(folder)
-        self._path = folder / f"{service}-{os.getpid()}.jsonl"
+        self._folder = folder
         self._service = service
-        self._bytes_max = int(file_mib_max * MIB / 2)
-        self._file = self._path.open("ab", buffering=0)
+        self._path = folder / f"{service}-{os.getpid()}.jsonl"
+        self._bytes_max = int(file_mib_max * MIB)
+        self._is_ready = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Writes whole lines at once, so that a kill tears at most the last one."""
-        lines = b"".join(_encoder.encode(_record(span, self._service)) + b"\n" for span in spans)
-        if self._file.tell() + len(lines) > self._bytes_max:
-            self._file.close()
-            self._path.replace(self._path.with_suffix(".old"))
-            self._file = self._path.open("ab", buffering=0)
-        self._file.write(lines)
+        """Writes a batch; where that fails it is lost, and the log says so."""
+        try:
+            if not self._is_ready:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                _prune(self._folder, self._service, self._bytes_max)
+                self._is_ready = True
+            self._write(_encoder.encode(_record(span, self._service)) + b"\n" for span in spans)
+        except OSError as error:
+            self._is_ready = False
+            log.warning("%d spans are lost, since %s can't be written: %s", len(spans), self._path, error)
+            return SpanExportResult.FAILURE
         return SpanExportResult.SUCCESS
 
-    def shutdown(self) -> None:
-        """Closes the file."""
-        self._file.close()
+    def _write(self, lines: Iterable[bytes]) -> None:
+        generation_bytes = self._bytes_max // 2
+        room_bytes = generation_bytes - self._size_bytes() - 1
+        block = bytearray()
+        for line in lines:
+            if len(line) >= generation_bytes:
+                continue
+            if len(block) + len(line) > room_bytes:
+                self._append(block)
+                self._rotate()
+                block.clear()
+                room_bytes = generation_bytes - 1
+            block += line
+        self._append(block)
 
+    def _size_bytes(self) -> int:
+        with suppress(FileNotFoundError):
+            return self._path.stat().st_size
+        return 0
 
-def spans_of_decision(folders: Sequence[Path], decision: str) -> list[SpanRecord]:
-    """All spans of the traces that a decision is part of."""
-    wanted = decision.encode()
-    traces = {
-        record.trace for record in _records(folders, wanted) if record.attributes.get(names.DECISION_ID) == decision
-    }
-    found = {record.span: record for trace in traces for record in _records(folders, trace.encode())}
-    return sorted(found.values(), key=lambda record: record.start_ns)
+    def _append(self, block: bytearray) -> None:
+        if not block:
+            return
+        with self._path.open("a+b") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")  # whoever had this pid before was killed in the middle of a line
+            file.write(block)
 
-
-def _records(folders: Sequence[Path], containing: bytes) -> Iterator[SpanRecord]:
-    for folder in folders:
-        for path in [*folder.glob("*.jsonl"), *folder.glob("*.old")]:
-            with path.open("rb") as file:
-                for line in file:
-                    if containing in line and line.endswith(b"\n"):
-                        yield _decoder.decode(line)
+    def _rotate(self) -> None:
+        with suppress(FileNotFoundError):
+            self._path.replace(self._path.with_name(f"{self._path.name}.old"))
+        _prune(self._folder, self._service, self._bytes_max)
 
 
 def _record(span: ReadableSpan, service: str) -> SpanRecord:
-    context = span.get_span_context()
+    context, start_ns = span.get_span_context(), span.start_time or 0
     assert context is not None
-    attributes = {key: value for key, value in (span.attributes or {}).items() if isinstance(value, str | int | float)}
+    attributes: dict[str, Value] = {
+        key: value for key, value in (span.attributes or {}).items() if isinstance(value, str | int | float)
+    }
     return SpanRecord(
         trace=f"{context.trace_id:032x}",
         span=f"{context.span_id:016x}",
-        parent=f"{span.parent.span_id:016x}" if span.parent else "",
         service=service,
         name=span.name,
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time or 0,
+        start_ns=start_ns,
+        end_ns=max(start_ns, span.end_time or 0),
+        parent=f"{span.parent.span_id:016x}" if span.parent else "",
         attributes=attributes,
-        error=span.status.description or "" if not span.status.is_ok else "",
+        error="" if span.status.is_ok else span.status.description or "error",
     )
 
 
-def _prune(folder: Path) -> None:
-    files = sorted([*folder.glob("*.jsonl"), *folder.glob("*.old")], key=lambda path: path.stat().st_mtime)
-    for path in files[:-FILES_MAX]:
-        path.unlink(missing_ok=True)
+def _prune(folder: Path, service: str, bytes_max: int) -> None:
+    """Deletes the oldest of what dead processes of a service left, down to its cap."""
+    dead = []
+    for path in folder.iterdir():
+        match = _NAME.fullmatch(path.name)
+        if match and match["service"] == service and not _is_alive(int(match["pid"])):
+            with suppress(FileNotFoundError):
+                dead.append((path.stat().st_mtime, path.stat().st_size, path))
+    kept_bytes = 0
+    for number, (_, size_bytes, path) in enumerate(sorted(dead, reverse=True)):
+        kept_bytes += size_bytes
+        if number >= DEAD_FILES_MAX or kept_bytes > bytes_max:
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    if os.name != "posix":
+        return False  # elsewhere, signal 0 is not a question
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------------
+
+
+def spans_of_decision(folders: Sequence[Path], decision: str) -> list[SpanRecord]:
+    """All spans of the traces that a decision is part of, by the time they began."""
+    key = b'"%s":%s' % (names.DECISION_ID.encode(), _encoder.encode(decision))
+    traces: dict[str, None] = {}
+    for record in _records(folders, [key]):
+        traces[record.trace] = None
+        if len(traces) >= TRACES_MAX:
+            break
+    found: dict[tuple[str, str], SpanRecord] = {}
+    for record in _records(folders, [b'"trace":"%s"' % trace.encode() for trace in traces]):
+        found[record.trace, record.span] = record
+        if len(found) >= SPANS_MAX:
+            break
+    return sorted(found.values(), key=lambda record: (record.start_ns, record.span))
+
+
+def _records(folders: Sequence[Path], keys: list[bytes]) -> Iterator[SpanRecord]:
+    for path in (path for folder in folders for path in sorted(folder.glob("*.jsonl*"))):
+        if not _NAME.fullmatch(path.name):
+            continue
+        with suppress(FileNotFoundError):
+            for block in _blocks(path):
+                for line in _lines_with(block, keys):
+                    with suppress(msgspec.MsgspecError, UnicodeError):
+                        yield _decoder.decode(line)
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """A file in pieces of whole lines, so that even the largest takes little memory."""
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            whole, newline, end = chunk.rpartition(b"\n")
+            if newline:
+                yield rest + whole + newline
+                rest = end
+            elif len(rest) < CHUNK_BYTES:
+                rest += chunk
+
+
+def _lines_with(block: bytes, keys: list[bytes]) -> Iterator[bytes]:
+    """The lines that hold one of the keys. To look for bytes is much quicker than to decode, or even to split, lines."""
+    for key in keys:
+        at = block.find(key)
+        while at >= 0:
+            end = block.index(b"\n", at)
+            yield block[block.rfind(b"\n", 0, at) + 1 : end]
+            at = block.find(key, end)

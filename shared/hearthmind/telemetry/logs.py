@@ -52,7 +52,7 @@ class Rarely(logging.Filter):
         return True
 
 
-def start_logging(level_name: str) -> Callable[[], None]:
+def start_logs(level_name: str) -> Callable[[], None]:
     """Writes our records from this level on, and other libraries' from warnings on; returns what undoes it."""
     level = logging.getLevelNamesMapping().get(level_name.upper())
     if level is None:

@@ -1,54 +1,108 @@
-"""Counters and histograms of the loop. A label outside `names.METRIC_LABELS` is refused: no NPC is ever a label."""
+"""Counters and histograms of the loop, on the OpenTelemetry API alone, each made at its first use.
+
+The law: a metric has a bounded number of series, whatever players and games make up. A label outside
+`names.METRIC_LABELS` is refused; and of a label's values so many are told apart, the others counted together.
+"""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 
-from opentelemetry import metrics as api
-from opentelemetry.metrics import Counter, Histogram
+from opentelemetry.metrics import Counter, Histogram, MeterProvider, get_meter
 
 from hearthmind.contracts.action import FALLBACK, ActionChosen
 from hearthmind.errors import HearthmindError
 from hearthmind.telemetry import names
 
-_meter = api.get_meter("hearthmind")
+VALUES_MAX = 64
+"""More than the games, kinds and streams of a deployment; a game that makes up kinds without end gets no more."""
+
+OTHER = "other"
+
+REASONS = {
+    "the engine failed": "engine",
+    "the answer can't be read": "unreadable",
+    "the answer is not legal": "illegal",
+    "no engine could be asked": "refused",
+    "no engine answered in time": "late",
+    "decisions wait for an engine already": "full",
+}
+"""Classes of reasons, by how the decision service's words for them begin."""
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+"""From a rules mind on an idle machine to the longest time that a game may wait."""
 
 
 class BadLabel(HearthmindError):
-    """{label!r} may not be a label of a metric; names.py has those that may."""
+    """{label!r} may not be a label of a metric. METRIC_LABELS in hearthmind/telemetry/names.py has those that may."""
 
 
-def count(name: str, number: int, labels: dict[str, str] | None = None) -> None:
+_meter = get_meter("hearthmind")
+_counters: dict[str, Counter] = {}
+_histograms: dict[str, Histogram] = {}
+_values: dict[str, set[str]] = {label: set() for label in names.METRIC_LABELS}
+
+
+def use(provider: MeterProvider | None) -> None:
+    """Metrics go to this provider; where it is None to the global one, a game's own perhaps."""
+    global _meter
+    _meter = get_meter("hearthmind", meter_provider=provider)
+    _counters.clear()
+    _histograms.clear()
+    for known in _values.values():
+        known.clear()
+
+
+def count(name: str, number: int = 1, labels: Mapping[str, str] | None = None) -> None:
     """Adds to a counter."""
-    _counter(name).add(number, _checked(labels))
+    _counter(name).add(number, _bounded(labels or {}))
 
 
-def observe(name: str, value: float, labels: dict[str, str] | None = None) -> None:
+def observe(name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
     """Adds to a histogram."""
-    _histogram(name).record(value, _checked(labels))
+    _histogram(name).record(value, _bounded(labels or {}))
 
 
 def decided(action: ActionChosen, tier: str) -> None:
     """An action was stored: who decided, how long it took, and why, where it was the fallback."""
     labels = {names.GAME: action.game, names.KIND: action.kind, names.TIER: tier, names.SOURCE: action.source}
-    observe(names.DECISION_DURATION, sum(action.stages_ms.values()), labels)
-    if action.source == FALLBACK:
-        labels |= {names.WHY: action.why.partition(":")[0]}
     count(names.DECISIONS, 1, labels)
+    stages = action.stages_ms
+    took_s = (stages.get("bus", 0.0) + stages.get("decide", 0.0)) / 1000
+    observe(names.DECISION_DURATION, took_s, {names.TIER: tier, names.SOURCE: action.source})
+    if action.source == FALLBACK:
+        count(names.FALLBACKS, 1, {names.REASON: reason_class(action.why), names.TIER: tier})
 
 
-def _checked(labels: dict[str, str] | None) -> dict[str, str]:
-    for label in labels or ():
-        if label not in names.METRIC_LABELS:
-            raise BadLabel(label=label)
-    return labels or {}
+def reason_class(why: str) -> str:
+    """The class of a reason for falling back; what follows its colon may be a model's words and is not looked at."""
+    return REASONS.get(why.partition(":")[0].lstrip("0123456789 "), OTHER)
 
 
-@cache
 def _counter(name: str) -> Counter:
-    return _meter.create_counter(name, description=names.METRICS[name])
+    if name not in _counters:
+        _counters[name] = _meter.create_counter(name, description=names.METRICS[name])
+    return _counters[name]
 
 
-@cache
 def _histogram(name: str) -> Histogram:
-    return _meter.create_histogram(name, unit="ms", description=names.METRICS[name])
+    if name not in _histograms:
+        says = names.METRICS[name]
+        _histograms[name] = _meter.create_histogram(name, "s", says, explicit_bucket_boundaries_advisory=BUCKETS_S)
+    return _histograms[name]
+
+
+def _bounded(labels: Mapping[str, str]) -> dict[str, str]:
+    return {label: _bounded_value(label, value) for label, value in labels.items()}
+
+
+def _bounded_value(label: str, value: str) -> str:
+    known = _values.get(label)
+    if known is None:
+        raise BadLabel(label=label)
+    if value in known:
+        return value
+    if len(known) >= VALUES_MAX:
+        return OTHER
+    known.add(value)
+    return value

@@ -1,0 +1,132 @@
+"""Metrics: what is counted, under which labels, and that their number is bounded."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+
+from hearthmind.contracts.action import ActionChosen
+from hearthmind.contracts.inference import Inferred
+from hearthmind.contracts.observation import LegalAction, Observation
+from hearthmind.telemetry import metrics, names
+from services.decision.machine import Act, Partition, Seen
+from services.decision.triage import parse
+
+Series = dict[frozenset[tuple[str, object]], NumberDataPoint | HistogramDataPoint]
+
+
+@pytest.fixture
+def reader() -> Iterator[InMemoryMetricReader]:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.use(provider)
+    yield reader
+    metrics.use(None)
+    provider.shutdown()
+
+
+def read(reader: InMemoryMetricReader, name: str) -> Series:
+    data = reader.get_metrics_data()
+    found: Series = {}
+    for resource in data.resource_metrics if data else ():
+        for metric in (metric for scope in resource.scope_metrics for metric in scope.metrics if metric.name == name):
+            for point in metric.data.data_points:
+                assert isinstance(point, NumberDataPoint | HistogramDataPoint)
+                found[frozenset((point.attributes or {}).items())] = point
+    return found
+
+
+def action(source: str = "rules", why: str = "", kind: str = "combat") -> ActionChosen:
+    return ActionChosen(
+        decision="d1",
+        game="realm",
+        npc="n1",
+        kind=kind,
+        snapshot=1,
+        action="raid",
+        source=source,
+        why=why,
+        stages_ms={"bus": 2.0, "decide": 40.0, "queue": 5.0, "engine": 30.0},
+    )
+
+
+def test_a_decision_is_counted_and_its_time_taken(reader: InMemoryMetricReader) -> None:
+    metrics.decided(action(), "critical")
+    metrics.decided(action(), "critical")
+    labels = {names.GAME: "realm", names.KIND: "combat", names.TIER: "critical", names.SOURCE: "rules"}
+    point = read(reader, names.DECISIONS)[frozenset(labels.items())]
+    assert isinstance(point, NumberDataPoint)
+    assert point.value == 2
+    labels = {names.TIER: "critical", names.SOURCE: "rules"}
+    took = read(reader, names.DECISION_DURATION)[frozenset(labels.items())]
+    assert isinstance(took, HistogramDataPoint)
+    assert took.count == 2
+    assert took.sum == pytest.approx(0.084)
+    assert not read(reader, names.FALLBACKS)
+
+
+def test_a_fallback_is_counted_by_its_class_of_reason(reader: InMemoryMetricReader) -> None:
+    metrics.decided(action("fallback", "the engine failed: ValueError: the answer is not legal"), "routine")
+    labels = {names.REASON: "engine", names.TIER: "routine"}
+    assert list(read(reader, names.FALLBACKS)) == [frozenset(labels.items())]
+
+
+@pytest.mark.parametrize("label", sorted({names.NPC, names.DECISION_ID, names.WHY, names.ACTION, "anything"}))
+def test_a_label_without_bounds_is_refused(label: str) -> None:
+    with pytest.raises(metrics.BadLabel, match=label):
+        metrics.count(names.DECISIONS, 1, {label: "x"})
+    with pytest.raises(metrics.BadLabel, match=label):
+        metrics.observe(names.DECISION_DURATION, 1.0, {label: "x"})
+
+
+def test_no_label_names_what_players_or_games_make_up_without_end() -> None:
+    assert not names.METRIC_LABELS & {names.NPC, names.DECISION_ID, names.WHY, names.ACTION, names.MESSAGING_MESSAGE_ID}
+
+
+def test_a_million_kinds_are_a_bounded_number_of_series(reader: InMemoryMetricReader) -> None:
+    for number in range(1_000):
+        metrics.decided(action(kind=f"kind{number}"), "routine")
+    series = read(reader, names.DECISIONS)
+    assert len(series) == metrics.VALUES_MAX + 1
+    assert sum(point.value for point in series.values() if isinstance(point, NumberDataPoint)) == 1_000
+
+
+@given(st.text())
+def test_every_reason_has_one_of_a_few_classes(why: str) -> None:
+    assert metrics.reason_class(why) in {*metrics.REASONS.values(), metrics.OTHER}
+
+
+def test_every_metric_can_be_counted(reader: InMemoryMetricReader) -> None:
+    for name in set(names.METRICS) - {names.DECISION_DURATION}:
+        metrics.count(name)
+        assert read(reader, name)
+
+
+def test_the_classes_know_the_words_of_the_decision_service() -> None:
+    def seen(number: int) -> Seen:
+        observation = Observation(
+            id=f"d{number}",
+            game="realm",
+            npc=f"n{number}",
+            kind="combat",
+            legal_actions=(LegalAction(name="raid"),),
+            answer_within_ms=1_000,
+            snapshot=1,
+        )
+        return Seen(observation, 1, 10.0, 0.0, 0.0, None)
+
+    def reply(number: int, text: str = "", failed: str = "") -> Inferred:
+        return Inferred(game="realm", npc=f"n{number}", decision=f"d{number}", attempt=1, text=text, failed=failed)
+
+    partition = Partition(0, 1, parse(("*=model",), "rules", "rules_scripted"), 0.1, 5)
+    effects = [effect for number in range(6) for effect in partition.observed(seen(number), 0.0)]
+    effects += partition.replied(reply(0, failed="ValueError"), 1.0)
+    effects += partition.replied(reply(1, text="{"), 1.0)
+    effects += partition.replied(reply(2, text='{"action":"fly"}'), 1.0)
+    effects += partition.refused(("realm", "n3", "d3"), 1, "the stream is full", 1.0)
+    effects += partition.ticked(10.0)
+    classes = {metrics.reason_class(effect.action.why) for effect in effects if isinstance(effect, Act)}
+    assert classes == set(metrics.REASONS.values())
