@@ -41,7 +41,7 @@ def demo(
     folder: Folder = HOME / "demo",
 ) -> None:
     """Play the Realm on an embedded NATS and Postgres, and count everything at the end."""
-    console = Console(stderr=json)
+    console = Console(stderr=json, highlight=False)
     asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within)
     summary, figures = asyncio.run(run_demo(asked, console))
     print_summary(console, summary, figures)
@@ -71,7 +71,7 @@ async def _up(options: Options) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    console = Console()
+    console = Console(highlight=False)
     async with Platform(options, say=lambda line: console.print(line, highlight=False)) as platform:
         console.print()
         for name in options.flow.games:
@@ -89,7 +89,7 @@ async def _up(options: Options) -> None:
 @app.command()
 def doctor(folder: Folder = HOME / "up") -> None:
     """Show the settings with their source, and check broker, database, ports and disk."""
-    raise typer.Exit(run_doctor(folder, Console()))
+    raise typer.Exit(run_doctor(folder, Console(highlight=False)))
 
 
 @app.command()

@@ -167,7 +167,7 @@ class Handlers:
             else:
                 self._no_longer_waiting(partition, effect.ticket)
                 self._spawn(self._drop(effect))
-        self._set_alarm()
+        self._alarm.set(partition.wakes_s)
 
     def _no_longer_waiting(self, partition: Partition, ticket: object) -> None:
         assert isinstance(ticket, Ticket)
@@ -224,15 +224,10 @@ class Handlers:
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
-    def _set_alarm(self) -> None:
-        wakes = [partition.wakes_s for partition in self._partitions.values() if partition.wakes_s is not None]
-        self._alarm.set(min(wakes, default=None))
-
     def _on_alarm(self) -> None:
         now_s = time.monotonic()
         for partition in list(self._partitions.values()):
             self._carry_out(partition, partition.ticked(now_s))
-        self._set_alarm()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

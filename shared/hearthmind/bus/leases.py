@@ -1,7 +1,7 @@
 """Partition leases with epochs: each partition has one owner at a time, and a share of them goes to every live process.
 
-The law: nobody acts on a partition without a lease that it renewed, by its own clock, within the lease's life; and of
-two leases for a partition the later has the higher epoch.
+The law: of two leases for a partition the later has the higher epoch, and nobody keeps a partition for longer than a round
+after its lease ran out by its own clock. What two owners decide at once in between, the ACTION stream tells apart.
 """
 
 from __future__ import annotations
