@@ -25,7 +25,7 @@ from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import HearthmindError, Refused
 from hearthmind.flow import Consumer
 from hearthmind.telemetry import metrics, names, trace
-from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen
+from services.decision.machine import Act, Ask, Drop, Effect, Key, Partition, Seen
 from services.decision.settings import Decision
 from services.decision.triage import parse
 
@@ -38,9 +38,10 @@ class Misplaced(Refused):
     """The subject {subject} does not belong to what the message says ({said}). A game speaks for its own NPCs only."""
 
 
-class Ticket(msgspec.Struct):
+class Ticket(msgspec.Struct, eq=False):
     """What is needed to settle an observation: its delivery and its span."""
 
+    key: Key
     delivery: Delivery
     span: trace.Span | None
 
@@ -59,7 +60,7 @@ class Handlers:
         self._triage = parse(settings.triage, settings.pool, settings.model)
         self._partitions: dict[int, Partition] = {}
         self._replies: dict[int, Subscription] = {}
-        self._waiting: dict[int, dict[int, Ticket]] = {}
+        self._waiting: dict[int, dict[Key, Ticket]] = {}
         self._alarm = Alarm(self._on_alarm)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -115,7 +116,7 @@ class Handlers:
             self._spawn(delivery.retry(0.001))
             return
         stored_s = self._clock.monotonic_s(delivery.stored_s)
-        ticket = Ticket(delivery, self._span(observation, delivery))
+        ticket = Ticket((game, npc, observation.id), delivery, self._span(observation, delivery))
         seen = Seen(
             observation,
             delivery.attempt.delivered,
@@ -162,7 +163,7 @@ class Handlers:
                 self._spawn(self._act(effect))
             elif isinstance(effect, Ask):
                 ticket = _ticket(effect)
-                self._waiting.setdefault(partition.number, {})[ticket.delivery.sequence] = ticket
+                self._waiting.setdefault(partition.number, {})[ticket.key] = ticket
                 self._spawn(self._ask(partition, effect))
             else:
                 self._no_longer_waiting(partition, effect.ticket)
@@ -171,7 +172,9 @@ class Handlers:
 
     def _no_longer_waiting(self, partition: Partition, ticket: object) -> None:
         assert isinstance(ticket, Ticket)
-        self._waiting.get(partition.number, {}).pop(ticket.delivery.sequence, None)
+        waiting = self._waiting.get(partition.number, {})
+        if waiting.get(ticket.key) is ticket:
+            del waiting[ticket.key]
 
     async def _act(self, effect: Act) -> None:
         action, detail, ticket = effect.action, effect.detail, _ticket(effect)
@@ -207,7 +210,8 @@ class Handlers:
         headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
         headers[DEADLINE] = f"{self._clock.broker_s(effect.deadline_s):.3f}"
         headers[TTL] = str(max(1, math.ceil(left_s)))
-        message_id = ids.message_id(infer.game, infer.npc, infer.decision, str(infer.attempt))
+        delivery = f"{ticket.delivery.sequence}-{infer.attempt}"
+        message_id = ids.message_id(infer.game, infer.npc, infer.decision, delivery)
         try:
             subject = ids.request_subject(infer.tier, infer.pool)
             stored = await self._publisher.send(subject, encode(infer), message_id, headers, max(0.0, left_s))

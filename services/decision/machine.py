@@ -95,6 +95,8 @@ class Partition:
         """An observation or event came."""
         observation = seen.observation
         if before := self._waiting.get((observation.game, observation.npc, observation.id)):
+            if before.seen.attempt >= seen.attempt:
+                return [Drop(seen.ticket, "the game said it twice, and it is being decided")]
             self._forget(before.seen)  # delivered again: this attempt takes the place of the one before
         if now_s >= seen.deadline_s:
             return [Drop(seen.ticket, "it came after its deadline")]

@@ -71,7 +71,7 @@ def test_the_demo_counts_everything(summary: dict[str, object], home: Path) -> N
 def test_one_trace_goes_from_the_observation_to_the_reward(summary: dict[str, object], home: Path) -> None:
     run = hearthmind("trace", summary["slowest"], "--folder", home / "traces")
     assert run.returncode == 0, run.stdout
-    spans = re.findall(r"(\w+)  +(?:game|decision|inference_worker|reward) +[\d.]+ ms", run.stdout)
+    spans = re.findall(r"(\w+)  +(?:game|decision|inference_worker|reward) +[\d.]+ m?s", run.stdout)
     assert spans[:2] == ["observe", "decide"]
     assert spans[-3:] == ["act", "report", "store"]
     assert "reward" in run.stdout

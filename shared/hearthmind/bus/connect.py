@@ -17,6 +17,7 @@ from nats.aio.msg import Msg as Msg
 from nats.errors import AuthorizationError
 from nats.errors import Error as NatsError
 
+from hearthmind.bus.subjects import read_any_subject
 from hearthmind.errors import CannotStart, WrongCredentials
 from hearthmind.flow import inbox_prefix
 from hearthmind.settings import Broker
@@ -84,6 +85,8 @@ async def check_credentials(broker: Broker) -> None:
                 user=broker.user or None,
                 password=broker.password or None,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # otherwise 60, also at a first connection
+                reconnect_time_wait=0.1,
                 connect_timeout=2,
                 error_cb=_quiet,
             )
@@ -107,6 +110,7 @@ async def check_credentials(broker: Broker) -> None:
 async def connect(broker: Broker, name: str, on_closed: Callable[[], None] = exit_when_closed) -> Nats:
     """A connection for the hot path. Subjects are built from checked ids, so nats-py need not check them again."""
     await check_credentials(broker)
+    read_any_subject()
     return await nats.connect(broker.url, **connect_options(broker, name, on_closed), skip_subject_validation=True)
 
 
