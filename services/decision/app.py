@@ -28,7 +28,7 @@ async def serve(stop: asyncio.Event) -> None:
     clock = BrokerClock()
     nc = await connect(broker, me)
     publisher = await Publisher(nc).start()
-    consuming = await Consuming(nc, publisher).start()
+    consuming = Consuming(nc, publisher)
     handlers = Handlers(nc, publisher, consuming, clock, settings)
 
     def consumers_of(partition: int) -> list[Consumer]:

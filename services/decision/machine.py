@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hearthmind import legal, scripted
+from hearthmind.acting import action_of
 from hearthmind.contracts.action import FALLBACK, MODEL, RULES, ActionChosen
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Answer, Infer, Inferred
@@ -200,21 +201,12 @@ class Partition:
         stages_ms = {"bus": round(seen.bus_ms, 3), "decide": round((now_s - seen.received_s) * 1000, 3)}
         if reply:
             stages_ms |= {"queue": round(reply.queue_ms, 3), "engine": round(reply.engine_ms, 3)}
-        action = ActionChosen(
-            decision=observation.id,
-            game=observation.game,
-            npc=observation.npc,
-            kind=observation.kind,
-            snapshot=observation.snapshot,
-            action=answer.action,
-            arguments=answer.arguments,
-            speech=answer.speech,
-            reasoning=answer.reasoning,
-            confidence=answer.confidence,
-            source=source,
+        action = action_of(
+            observation,
+            answer,
+            source,
             why=why,
             model=reply.model if reply else "",
-            episode=observation.episode,
             attempt=seen.attempt,
             stages_ms=stages_ms,
         )

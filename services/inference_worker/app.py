@@ -33,7 +33,7 @@ async def serve(stop: asyncio.Event) -> None:
     clock = BrokerClock()
     nc = await connect(broker, me)
     publisher = await Publisher(nc).start()
-    consuming = await Consuming(nc, publisher).start()
+    consuming = Consuming(nc, publisher)
     line = Line(settings.slots, settings.prefetch, settings.ageing_s)
     handlers = Handlers(nc, consuming, clock, engine, line, me)
     own = (f"INFERENCE_{settings.tiers[0].upper()}", settings.pool)

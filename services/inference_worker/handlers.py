@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 
 import msgspec
@@ -12,11 +13,11 @@ from nats.aio.client import Client as Nats
 from hearthmind.bus.clock import BrokerClock
 from hearthmind.bus.consume import Consuming, Delivery
 from hearthmind.bus.publish import DEADLINE
-from hearthmind.bus.wire import decode, encode
+from hearthmind.bus.wire import MESSAGE_BYTES_MAX, decode, encode
 from hearthmind.contracts.inference import Infer, Inferred
 from hearthmind.errors import Malformed
 from hearthmind.flow import Consumer
-from hearthmind.ids import reply_subject
+from hearthmind.ids import reply_subject, request_subject
 from hearthmind.telemetry import names, trace
 from services.inference_worker.engine import Engine, Generated
 from services.inference_worker.machine import Effect, Expire, Job, Line, Start
@@ -57,6 +58,9 @@ class Handlers:
     def on_delivery(self, delivery: Delivery) -> None:
         """A request was delivered."""
         infer = decode(delivery.data, Infer)
+        if delivery.subject != request_subject(infer.tier, infer.pool):
+            said = f"it came on {delivery.subject}, but says tier {infer.tier} and pool {infer.pool}"
+            raise Malformed(message="Infer", why=said)
         received_s = time.monotonic()
         job = Job(
             infer, self._deadline_s(delivery, received_s), received_s, Ticket(delivery, self._span(infer, delivery))
@@ -85,9 +89,12 @@ class Handlers:
         if said is None:
             return received_s + 30.0
         try:
-            return self._clock.monotonic_s(float(said))
+            deadline_s = float(said)
         except ValueError:
-            raise Malformed(message="deadline", why=f"the header {DEADLINE} is {said!r}") from None
+            deadline_s = math.nan
+        if not math.isfinite(deadline_s):
+            raise Malformed(message="deadline", why=f"the header {DEADLINE} is {said!r}")
+        return self._clock.monotonic_s(deadline_s)
 
     def _span(self, infer: Infer, delivery: Delivery) -> trace.Span | None:
         parent = trace.parent_of(delivery.headers)
@@ -119,6 +126,7 @@ class Handlers:
             ended_s = time.monotonic()
             await self._reply(job, generated, failed, began_s, ended_s)
         finally:
+            self._let_go(_ticket(job))
             self._carry_out(self._line.finished(time.monotonic()))
             await self._consuming.again(_ticket(job).delivery.stream, _ticket(job).delivery.consumer)
 
@@ -148,10 +156,12 @@ class Handlers:
             queue_ms=(began_s - job.received_s) * 1000,
             engine_ms=(ended_s - began_s) * 1000,
         )
-        await self._nc.publish(
-            reply_subject(infer.partition), encode(reply), headers=trace.headers(ticket.span) or None
-        )
-        await self._settled(ticket)
+        data = encode(reply)
+        if len(data) > MESSAGE_BYTES_MAX:
+            failed = f"the engine's answer of {len(data)} bytes is over the limit of {MESSAGE_BYTES_MAX}"
+            data = encode(msgspec.structs.replace(reply, text="", failed=failed))
+        await self._nc.publish(reply_subject(infer.partition), data, headers=trace.headers(ticket.span) or None)
+        await ticket.delivery.acknowledge()
         usage: trace.Attributes = {
             names.GEN_AI_RESPONSE_MODEL: reply.model,
             names.GEN_AI_USAGE_INPUT_TOKENS: reply.tokens_in,
@@ -161,12 +171,12 @@ class Handlers:
 
     async def _expire(self, expire: Expire) -> None:
         ticket = _ticket(expire.job)
-        await self._settled(ticket)
+        self._let_go(ticket)
+        await ticket.delivery.acknowledge()
         trace.end(ticket.span, error="the deadline passed while it waited")
 
-    async def _settled(self, ticket: Ticket) -> None:
+    def _let_go(self, ticket: Ticket) -> None:
         self._held.pop((ticket.delivery.stream, ticket.delivery.sequence), None)
-        await ticket.delivery.acknowledge()
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

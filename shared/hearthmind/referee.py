@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hearthmind import legal, scripted
+from hearthmind.acting import action_of
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.contracts.outcome import CLIENT
@@ -130,19 +131,7 @@ class Referee:
         return verdicts
 
     def _fall_back(self, observation: Observation, why: str, now_s: float) -> Execute:
-        answer = scripted.choose(observation)
-        chosen = ActionChosen(
-            decision=observation.id,
-            game=observation.game,
-            npc=observation.npc,
-            kind=observation.kind,
-            snapshot=observation.snapshot,
-            action=answer.action,
-            arguments=answer.arguments,
-            source=CLIENT,
-            why=why,
-            episode=observation.episode,
-        )
+        chosen = action_of(observation, scripted.choose(observation), CLIENT, why=why)
         return self._execute(observation, chosen, now_s)
 
     def _execute(self, observation: Observation, chosen: ActionChosen, now_s: float) -> Execute:

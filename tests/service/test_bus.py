@@ -100,7 +100,7 @@ async def consuming(nc: Nats, publisher: Publisher) -> AsyncIterator[Consuming]:
     await js.add_stream(StreamConfig(name="S", subjects=["s.*"]))
     await js.add_stream(DEAD)
     await js.add_consumer("S", ConsumerConfig(durable_name="c", ack_wait=1, max_deliver=-1))
-    consuming = await Consuming(nc, publisher).start()
+    consuming = Consuming(nc, publisher)
     watching = asyncio.create_task(consuming.run())
     yield consuming
     watching.cancel()
@@ -277,7 +277,7 @@ async def test_a_service_can_do_its_work_with_its_own_rights(guarded: tuple[Embe
     before = denials.total()
     nc = await connect(Broker(url=server.url, user="decision", password=passwords["decision"]), "test")
     publisher = await Publisher(nc).start()
-    consuming = await Consuming(nc, publisher).start()
+    consuming = Consuming(nc, publisher)
     clock, seen = BrokerClock(), list[bytes]()
     await learn(clock, nc, "OBSERVATION", "decision_0", 5)
     assert clock.is_known

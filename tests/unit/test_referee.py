@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearthmind import legal, scripted
+from hearthmind.acting import action_of
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.referee import Execute, Referee, Replaced
@@ -14,18 +15,7 @@ from hearthmind.testing.observations import an_observation, observations
 
 
 def action_for(observation: Observation, **changes: object) -> ActionChosen:
-    answer = scripted.choose(observation)
-    fields: dict[str, object] = {
-        "decision": observation.id,
-        "game": observation.game,
-        "npc": observation.npc,
-        "kind": observation.kind,
-        "snapshot": observation.snapshot,
-        "action": answer.action,
-        "arguments": answer.arguments,
-        "source": "rules",
-    }
-    return ActionChosen(**{**fields, **changes})  # type: ignore[arg-type]
+    return msgspec.structs.replace(action_of(observation, scripted.choose(observation), "rules"), **changes)
 
 
 def test_the_first_action_counts() -> None:

@@ -46,14 +46,15 @@ class BrokerClock:
 async def learn(clock: BrokerClock, nc: Nats, stream: str, consumer: str, within_s: float) -> None:
     """Waits for the first answer; a consumer that stays away was never provisioned."""
     give_up_s = time.monotonic() + within_s
-    while not clock.is_known:
-        try:
+    while True:
+        with contextlib.suppress(NatsError):
             await _sample(clock, nc, stream, consumer)
-        except NatsError:
-            if time.monotonic() > give_up_s:
-                why = f"the broker has no consumer {consumer} on {stream}. Run `hearthmind provision` first."
-                raise CannotStart(why=why) from None
-            await asyncio.sleep(0.2)
+        if clock.is_known:
+            return
+        if time.monotonic() > give_up_s:
+            why = f"the broker has no consumer {consumer} on {stream}. Run `hearthmind provision` first."
+            raise CannotStart(why=why)
+        await asyncio.sleep(0.2)
 
 
 async def keep_time(clock: BrokerClock, nc: Nats, stream: str, consumer: str) -> None:

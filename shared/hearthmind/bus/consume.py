@@ -7,16 +7,19 @@ and a consumer never holds more than it asked for. A pull is open all the time, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 import msgspec
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError, OutboundBufferLimitError
+from nats.errors import Error as NatsError
 
 from hearthmind.bus.dead import Letter, bury
 from hearthmind.bus.publish import Publisher
@@ -123,13 +126,14 @@ class _Pull:
     handle: Callable[[Delivery], None]
     room: Callable[[], int]
     number: int
+    inbox: Subscription | None = None
     open_for: int = 0
     again_at_s: float = 0.0
     heard_s: float = field(default_factory=time.monotonic)
 
 
 class Consuming:
-    """Keeps a pull open on each of its consumers, all of them over one inbox."""
+    """Keeps a pull open on each of its consumers, each over an inbox of its own."""
 
     def __init__(self, nc: Nats, publisher: Publisher) -> None:
         self._nc = nc
@@ -141,15 +145,10 @@ class Consuming:
         self._settling: set[asyncio.Task[None]] = set()
         self._reconnects = nc.stats["reconnects"]
 
-    async def start(self) -> Consuming:
-        """Begins to listen for deliveries; consumers are added when they are wanted."""
-        await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=200_000)
-        return self
-
     async def stop(self) -> None:
         """Stops pulling and finishes settling; what was delivered and not settled comes again elsewhere."""
-        self._pulls.clear()
-        self._by_number.clear()
+        for stream, consumer in list(self._pulls):
+            self.remove(stream, consumer)
         if self._settling:
             await asyncio.wait(self._settling, timeout=2)
 
@@ -166,13 +165,16 @@ class Consuming:
         pull = _Pull(stream, consumer, deliveries_max, handle, room, self._numbers)
         self._pulls[stream, consumer] = pull
         self._by_number[str(pull.number)] = pull
+        inbox = f"{self._inbox}.{pull.number}"
+        pull.inbox = await self._nc.subscribe(inbox, cb=self._on_message, pending_msgs_limit=200_000)
         await self._ask(pull)
 
     def remove(self, stream: str, consumer: str) -> None:
-        """Consumes no more from it; what is still on its way is left to the broker."""
+        """Consumes no more from it; what is still on its way goes back at once."""
         pull = self._pulls.pop((stream, consumer), None)
         if pull:
             self._by_number.pop(str(pull.number), None)
+            self._in_background(_close(pull))
 
     async def again(self, stream: str, consumer: str) -> None:
         """Asks again where there was no room before."""
@@ -204,6 +206,7 @@ class Consuming:
         tokens = msg.reply.split(".")
         pull = self._pulls.get((tokens[-7], tokens[-6]))
         if pull is None:
+            await Delivery(self._nc, msg, 0).retry(0.001)
             return
         pull.heard_s = time.monotonic()
         pull.open_for -= 1
@@ -223,7 +226,10 @@ class Consuming:
 
     def settle(self, delivery: Delivery, error: BaseException | None) -> None:
         """Settles a delivery in the background, within the loop's own bounds."""
-        task = asyncio.create_task(self._settle(delivery, error))
+        self._in_background(self._settle(delivery, error))
+
+    def _in_background(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
@@ -260,3 +266,10 @@ class Consuming:
                 lost = pull.open_for > 0 and now_s - pull.heard_s > 3 * HEARTBEAT_S
                 if forgotten or lost or (pull.open_for == 0 and now_s >= pull.again_at_s):
                     await self._ask(pull)
+
+
+async def _close(pull: _Pull) -> None:
+    """Ends the interest in a pull's inbox: otherwise the broker would go on delivering to it until the pull expires."""
+    if pull.inbox:
+        with contextlib.suppress(NatsError, TimeoutError):
+            await pull.inbox.drain()

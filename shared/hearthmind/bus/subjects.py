@@ -18,7 +18,7 @@ def read_any_subject() -> None:
     """To be called before a connection is made; again does no harm."""
     parser.MSG_RE = _with_any_subject(parser.MSG_RE)
     parser.HMSG_RE = _with_any_subject(parser.HMSG_RE)
-    Nats._build_message = _build_message
+    Nats._build_message = _build_message  # type: ignore[method-assign]
 
 
 def _with_any_subject(line: re.Pattern[bytes]) -> re.Pattern[bytes]:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hearthmind.acting import action_of
 from hearthmind.client import Client, Decision
-from hearthmind.contracts.action import ActionChosen
+from hearthmind.contracts.inference import Answer
 from hearthmind.contracts.observation import Observation
 from hearthmind.contracts.wire import Fact
 from hearthmind.legal import problem
@@ -48,16 +49,7 @@ class Anything(Client):
     async def ask(self, observation: Observation) -> Decision:
         action, arguments = any_of(observation.legal_actions, self._dice)
         assert problem(observation, action, arguments) is None
-        chosen = ActionChosen(
-            decision=observation.id,
-            game=self.game,
-            npc=observation.npc,
-            kind=observation.kind,
-            snapshot=observation.snapshot,
-            action=action,
-            source="rules",
-            arguments=arguments,
-        )
+        chosen = action_of(observation, Answer(action=action, arguments=arguments), "rules")
         self.asked.append(Decision(observation, chosen, 0.0))
         return self.asked[-1]
 
