@@ -28,14 +28,15 @@ from hearthmind.alarm import Alarm
 from hearthmind.bus.connect import Connection, Msg, close
 from hearthmind.bus.connect import connect as connect_to_broker
 from hearthmind.bus.publish import Publisher
-from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode, encode, refuse_non_finite
+from hearthmind.bus.wire import decode, encode, refuse_non_finite
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.observation import Choice, Event, Heard, LegalAction, Observation, Real, Whole
-from hearthmind.contracts.outcome import CLIENT, PLATFORM, Executed, OutcomeObserved, OutcomesStored
-from hearthmind.contracts.wire import Fact
+from hearthmind.contracts.outcome import CLIENT, PLATFORM, Executed, OutcomeObserved
+from hearthmind.contracts.wire import Fact, Message
 from hearthmind.errors import HearthmindError, Malformed, TooLarge, Unavailable
 from hearthmind.flow import game_user, tier_of
-from hearthmind.journal import Entry, Journal
+from hearthmind.journal import Journal
+from hearthmind.outbox import Outbox
 from hearthmind.referee import Execute, Referee, Tally, Verdict
 from hearthmind.settings import Broker
 from hearthmind.telemetry import names, trace
@@ -44,12 +45,17 @@ __all__ = ["Choice", "Client", "Decision", "Heard", "LegalAction", "Real", "Whol
 
 log = logging.getLogger("hearthmind.client")
 
-RESEND_AFTER_S = 5.0
-RESEND_AT_ONCE_MAX = 500
+STREAM_MAX = 100_000
+"""How many decisions wait for a game that sends and does not listen."""
+HEADERS_ROOM_BYTES = 4 * 1024
 
 
 class ReplacedByNewer(HearthmindError):
     """The observation {decision} of {npc} was replaced by a newer one of its kind before an action came."""
+
+
+class AskedTwice(HearthmindError):
+    """The observation {decision} was sent before and still waits for its action. Make a new one with `observation`."""
 
 
 class ReportedTwice(HearthmindError):
@@ -112,27 +118,41 @@ class Client:
 
     def __init__(self, nc: Connection, publisher: Publisher, game: str, journal: Journal) -> None:
         self.game = game
-        self.journal = journal
         self.on_decision: Callable[[Decision], None] | None = None
         """Told of each decision, for views and statistics."""
-        self.outcomes = 0
-        self.stored = 0
-        self.resent = 0
         self._nc = nc
         self._publisher = publisher
         self._referee = Referee()
         self._decided: dict[str, asyncio.Future[Decision]] = {}
         self._asked: dict[str, tuple[float, trace.Span | None]] = {}
-        self._stream: asyncio.Queue[Decision] = asyncio.Queue()
-        self._sent: dict[str, tuple[float, int]] = {}
+        self._stream: asyncio.Queue[Decision] = asyncio.Queue(STREAM_MAX)
+        self._outbox = Outbox(nc, publisher, game, journal)
         self._alarm = Alarm(self._on_alarm)
-        self._resending: asyncio.Task[None] | None = None
-        self._all_stored = asyncio.Event()
 
     @property
     def tally(self) -> Tally:
         """What was asked and executed so far."""
         return self._referee.tally
+
+    @property
+    def journal(self) -> Journal:
+        """The outcomes that are not known to be stored."""
+        return self._outbox.journal
+
+    @property
+    def outcomes(self) -> int:
+        """How many outcomes were reported."""
+        return self._outbox.reported
+
+    @property
+    def stored(self) -> int:
+        """How many outcomes the platform has confirmed, those of an earlier life included."""
+        return self._outbox.stored
+
+    @property
+    def resent(self) -> int:
+        """How often an outcome was sent again."""
+        return self._outbox.resent
 
     # ---- observe ---------------------------------------------------------------------------------------------------
 
@@ -177,7 +197,7 @@ class Client:
                 state=msgspec.Raw(msgspec.json.encode(state or {})),
                 texts=tuple(texts),
             )
-        except ValueError as error:
+        except (ValueError, OverflowError, TypeError) as error:
             raise Malformed(message=kind_of.__name__, why=error) from error
 
     async def ask(self, observation: Observation) -> Decision:
@@ -199,12 +219,21 @@ class Client:
             yield await self._stream.get()
 
     def _into_stream(self, future: asyncio.Future[Decision]) -> None:
-        if not future.cancelled() and not future.exception():
+        if future.cancelled() or future.exception():
+            return
+        try:
             self._stream.put_nowait(future.result())
+        except asyncio.QueueFull:
+            log.warning("%d decisions wait and nobody takes them: listen to decisions(), or use observe", STREAM_MAX)
 
     async def _ask(self, observation: Observation, future: asyncio.Future[Decision]) -> None:
+        if observation.id in self._decided:
+            raise AskedTwice(decision=observation.id)
+        if observation.game != self.game:
+            why = f"it is of the game {observation.game}, and this connection is {self.game}'s"
+            raise Malformed(message=type(observation).__name__, why=why)
         data = encode(observation)
-        _check(data, type(observation))
+        self._check(data, type(observation))
         now_s = time.monotonic()
         span = self._observe_span(observation)
         self._decided[observation.id] = future
@@ -256,16 +285,22 @@ class Client:
                 decision.span = _act_span(decision, span, msg)
                 result = {names.SOURCE: chosen.source, names.ACTION: chosen.action, names.WHY: chosen.why}
                 trace.end(span, attributes=result)
-                if self.on_decision:
-                    self.on_decision(decision)
                 if not future.done():
                     future.set_result(decision)
+                self._tell(decision)
             else:
                 trace.end(span, error="replaced by a newer observation")
                 if not future.done():
                     error = ReplacedByNewer(decision=verdict.observation.id, npc=verdict.observation.npc)
                     future.set_exception(error)
         self._alarm.set(self._referee.wakes_s)
+
+    def _tell(self, decision: Decision) -> None:
+        try:
+            if self.on_decision:
+                self.on_decision(decision)
+        except Exception:
+            log.exception("on_decision failed; the decision %s stands", decision.id)
 
     def _on_alarm(self) -> None:
         self._carry_out(self._referee.ticked(time.monotonic()))
@@ -309,90 +344,35 @@ class Client:
             observation=observation if by_client else None,
         )
         data = encode(outcome)
-        _check(data, OutcomeObserved)
-        subject = ids.outcome_subject(self.game, decision.npc)
-        self.journal.add(decision.id, subject, data)
+        self._check(data, OutcomeObserved)
+        self._outbox.write_down(decision.id, ids.outcome_subject(self.game, decision.npc), data)
         decision.is_reported = True
-        self.outcomes += 1
-        self._all_stored.clear()
-        await self._send_outcome(decision.id, subject, data, 0, decision.span)
+        await self._outbox.send(decision.id, decision.span)
 
     async def wait_stored(self, within_s: float) -> bool:
         """Waits until the platform has stored every outcome; False where some are still in the journal."""
-        try:
-            async with asyncio.timeout(within_s):
-                while len(self.journal):
-                    self._all_stored.clear()
-                    await self._all_stored.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await self._outbox.wait_empty(within_s)
 
-    async def _send_outcome(
-        self, decision: str, subject: str, data: bytes, number: int, after: trace.Span | None = None
-    ) -> None:
-        """Sends an outcome; each time under another message id, since the broker would swallow a repeated one."""
-        self._sent[decision] = (time.monotonic(), number)
-        npc = subject.rpartition(".")[2]
-        span = None
-        if after is not None:
-            attributes = {names.DECISION_ID: decision, names.MESSAGING_SYSTEM: "nats"}
-            span = trace.start(names.SPAN_REPORT, trace.PRODUCER, after.get_span_context(), attributes)
-        message_id = ids.message_id(self.game, npc, decision, f"outcome-{number}")
-        try:
-            stored = await self._publisher.send(subject, data, message_id, trace.headers(span), RESEND_AFTER_S)
-            stored.add_done_callback(_noted)
-        except Unavailable as error:
-            log.info("the outcome of %s waits in the journal: %s", decision, error)
-        trace.end(span)
-
-    async def _on_stored(self, msg: Msg) -> None:
-        try:
-            stored = decode(msg.data, OutcomesStored)
-        except HearthmindError as error:
-            log.warning("a confirmation is passed over: %s", error)
-            return
-        for decision in stored.decisions:
-            if self.journal.confirm(decision):
-                self.stored += 1
-            self._sent.pop(decision, None)
-        if not len(self.journal):
-            self._all_stored.set()
-
-    async def _resend(self) -> None:
-        """Sends again what was not confirmed in a while; of a crash, everything that the journal still holds."""
-        while True:
-            await asyncio.sleep(1.0)
-            if not self._nc.is_connected:
-                continue
-            now_s = time.monotonic()
-            due: list[Entry] = []
-            for entry in self.journal.pending():
-                sent_s, _ = self._sent.get(entry.id, (0.0, 0))
-                if now_s - sent_s >= RESEND_AFTER_S:
-                    due.append(entry)
-                if len(due) >= RESEND_AT_ONCE_MAX:
-                    break
-            for entry in due:
-                number = self._sent.get(entry.id, (0.0, int(time.time())))[1] + 1
-                await self._send_outcome(entry.id, entry.subject, bytes(entry.body), number)
-                self.resent += 1
+    def _check(self, data: bytes, kind: type[Message]) -> None:
+        """What the broker or the platform would refuse is refused here, with the same words."""
+        limit_bytes = self._publisher.payload_max - HEADERS_ROOM_BYTES
+        if len(data) > limit_bytes:
+            raise TooLarge(message=kind.__name__, size_bytes=len(data), limit_bytes=limit_bytes)
+        decode(data, kind)
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> Client:
         """Begins to listen."""
         await self._nc.subscribe(ids.action_subject(self.game, "*"), cb=self._on_action, pending_msgs_limit=200_000)
-        await self._nc.subscribe(ids.stored_subject(self.game), cb=self._on_stored)
+        await self._outbox.start()
         await self._nc.flush()
-        self._resending = asyncio.create_task(self._resend())
         return self
 
     async def stop(self) -> None:
         """Ends; what is not confirmed stays in the journal for the next time."""
-        if self._resending:
-            self._resending.cancel()
         self._alarm.cancel()
+        self._outbox.stop()
         await self._publisher.stop()
         await close(self._nc)
         self.journal.close()
@@ -432,19 +412,6 @@ def _act_span(decision: Decision, asked: trace.Span | None, msg: Msg | None) -> 
     span = trace.start(names.SPAN_ACT, trace.CONSUMER, parent or asked.get_span_context(), attributes)
     trace.end(span)
     return span
-
-
-def _check(data: bytes, kind: type) -> None:
-    """What the platform would refuse is refused here, with the same words."""
-    if len(data) > OBSERVATION_BYTES_MAX:
-        raise TooLarge(message=kind.__name__, size_bytes=len(data), limit_bytes=OBSERVATION_BYTES_MAX)
-    decode(data, kind)
-
-
-def _noted(stored: asyncio.Future[Any]) -> None:
-    """The journal decides what is sent again; an error here only has to be taken note of."""
-    if not stored.cancelled():
-        stored.exception()
 
 
 def _on_closed() -> None:

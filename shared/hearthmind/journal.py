@@ -48,11 +48,13 @@ class Journal:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self._pending: dict[str, Entry] = {}
+        self._from_before: set[str] = set()
         self._lines = 0
         self._file = -1
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._read(path)
+            self._from_before = set(self._pending)
             self._rewrite(path)
 
     def __len__(self) -> int:
@@ -68,6 +70,10 @@ class Journal:
     def get(self, decision: str) -> Entry | None:
         """The unconfirmed outcome of a decision."""
         return self._pending.get(decision)
+
+    def is_new(self, decision: str) -> bool:
+        """Whether it was added in this life of the game."""
+        return decision not in self._from_before
 
     def add(self, decision: str, subject: str, body: bytes) -> None:
         """Writes an outcome down, before it is sent."""

@@ -272,4 +272,4 @@ async def _close(pull: _Pull) -> None:
     """Ends the interest in a pull's inbox: otherwise the broker would go on delivering to it until the pull expires."""
     if pull.inbox:
         with contextlib.suppress(NatsError, TimeoutError):
-            await pull.inbox.drain()
+            await pull.inbox.drain()  # type: ignore[no-untyped-call]

@@ -1,0 +1,137 @@
+"""The client's outbox: outcomes are written down, sent, and sent again until the platform says that it has stored them.
+
+The law: an outcome that was written down is confirmed some day, or still in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from hearthmind import ids
+from hearthmind.bus.connect import Connection, Msg
+from hearthmind.bus.publish import Publisher
+from hearthmind.bus.wire import decode
+from hearthmind.contracts.outcome import OutcomesStored
+from hearthmind.errors import HearthmindError, Unavailable
+from hearthmind.journal import Journal
+from hearthmind.telemetry import names, trace
+
+log = logging.getLogger("hearthmind.client")
+
+RESEND_AFTER_S = 5.0
+RESEND_AT_ONCE_MAX = 500
+LOOK_EVERY_S = 1.0
+
+
+class Outbox:
+    """Sends what the journal holds; bounded by it."""
+
+    def __init__(self, nc: Connection, publisher: Publisher, game: str, journal: Journal) -> None:
+        self.journal = journal
+        self.reported = 0
+        self.stored = 0
+        self.resent = 0
+        self._nc = nc
+        self._publisher = publisher
+        self._game = game
+        self._sent: dict[str, tuple[float, int]] = {}
+        self._all_stored = asyncio.Event()
+        self._resending: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begins to listen for confirmations and to send again."""
+        await self._nc.subscribe(ids.stored_subject(self._game), cb=self._on_stored)
+        self._resending = asyncio.create_task(self._resend())
+
+    def stop(self) -> None:
+        """Sends no more; what is not confirmed stays in the journal."""
+        if self._resending:
+            self._resending.cancel()
+
+    def write_down(self, decision: str, subject: str, data: bytes) -> None:
+        """From here on, nothing is lost."""
+        self.journal.add(decision, subject, data)
+        self.reported += 1
+
+    async def send(self, decision: str, after: trace.Span | None = None) -> None:
+        """Sends an outcome of the journal, for the first time or again.
+
+        Each time it has another message id: under the same one the broker would swallow it, and a confirmation that was
+        lost would never be said again.
+        """
+        entry = self.journal.get(decision)
+        if entry is None:
+            return
+        number = self._next_number(decision)
+        self._sent[decision] = (time.monotonic(), number)
+        span = None
+        if after is not None:
+            attributes = {names.DECISION_ID: decision, names.MESSAGING_SYSTEM: "nats"}
+            span = trace.start(names.SPAN_REPORT, trace.PRODUCER, after.get_span_context(), attributes)
+        message_id = ids.message_id(self._game, entry.subject.rpartition(".")[2], decision, f"outcome-{number}")
+        try:
+            stored = await self._publisher.send(
+                entry.subject, bytes(entry.body), message_id, trace.headers(span), RESEND_AFTER_S
+            )
+            stored.add_done_callback(_noted)
+        except Unavailable as error:
+            log.info("the outcome of %s waits in the journal: %s", decision, error)
+        trace.end(span)
+
+    async def wait_empty(self, within_s: float) -> bool:
+        """Waits until everything is confirmed; False where something is not."""
+        try:
+            async with asyncio.timeout(within_s):
+                while len(self.journal):
+                    self._all_stored.clear()
+                    await self._all_stored.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _next_number(self, decision: str) -> int:
+        """Which try this is. What an earlier life sent is unknown, so its outcomes go on from the time of day."""
+        if decision in self._sent:
+            return self._sent[decision][1] + 1
+        return 0 if self.journal.is_new(decision) else int(time.time())
+
+    async def _on_stored(self, msg: Msg) -> None:
+        try:
+            stored = decode(msg.data, OutcomesStored)
+        except HearthmindError as error:
+            log.warning("a confirmation is passed over: %s", error)
+            return
+        for decision in stored.decisions:
+            if self.journal.confirm(decision):
+                self.stored += 1
+            self._sent.pop(decision, None)
+        if not len(self.journal):
+            self._all_stored.set()
+
+    async def _resend(self) -> None:
+        """Sends again what was not confirmed in a while; after a crash, everything that the journal still holds."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._nc.is_connected:
+                for decision in self._due(time.monotonic()):
+                    await self.send(decision)
+                    self.resent += 1
+
+    def _due(self, now_s: float) -> list[str]:
+        due: list[str] = []
+        for entry in self.journal.pending():
+            sent_s, _ = self._sent.get(entry.id, (float("-inf"), 0))
+            if now_s - sent_s >= RESEND_AFTER_S:
+                due.append(entry.id)
+            if len(due) >= RESEND_AT_ONCE_MAX:
+                break
+        return due
+
+
+def _noted(stored: asyncio.Future[Any]) -> None:
+    """The journal decides what is sent again; an error here only has to be taken note of."""
+    if not stored.cancelled():
+        stored.exception()
