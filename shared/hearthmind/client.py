@@ -370,8 +370,7 @@ class Client:
         return self
 
     async def stop(self) -> None:
-        """Ends; what is not confirmed stays in the journal for the next time."""
-        self._alarm.cancel()
+        """Ends; what is not confirmed stays in the journal, and who still waits gets the fallback at its deadline."""
         self._outbox.stop()
         await self._publisher.stop()
         await close(self._nc)

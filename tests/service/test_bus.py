@@ -185,6 +185,24 @@ async def test_consuming_goes_on_after_the_consumer_was_made_again(
     await until(lambda: b"hello" in seen)
 
 
+async def test_what_comes_after_a_consumer_was_left_is_not_delivered_to_who_left(
+    nc: Nats, publisher: Publisher, consuming: Consuming
+) -> None:
+    gone, seen = Consuming(nc, publisher), list[int]()
+    await gone.add("S", "c", lambda delivery: gone.settle(delivery, None), 5)
+    await gone.stop()
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(delivery.attempt.delivered)
+        consuming.settle(delivery, None)
+
+    await asyncio.gather(*(publisher.publish("s.a", b"", str(number)) for number in range(50)))
+    await consuming.add("S", "c", handle, 5)
+    await until(lambda: len(seen) == 50)
+    assert set(seen) == {1}
+    await until_all_is_settled(nc)
+
+
 # ---- leases ------------------------------------------------------------------------------------------------------------
 
 

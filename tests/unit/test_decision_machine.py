@@ -117,6 +117,13 @@ def test_an_answer_of_another_attempt_is_passed_over() -> None:
     assert acted(state.replied(reply(observation, attempt=2), 0.1)).action.attempt == 2
 
 
+def test_what_is_said_twice_is_decided_once() -> None:
+    state, observation = partition(), an_observation()
+    state.observed(seen(observation), 0.0)
+    assert isinstance(only(state.observed(seen(observation), 0.1)), Drop)
+    assert acted(state.replied(reply(observation), 0.2)).action.decision == observation.id
+
+
 def test_a_newer_observation_replaces_the_older_and_an_older_one_is_dropped() -> None:
     state = partition()
     old, new = an_observation(snapshot=1), an_observation(snapshot=2)
