@@ -23,6 +23,8 @@ Key = tuple[str, str, str]
 """Game, NPC, decision."""
 
 WHY_LENGTH_MAX = 300
+ANSWER_KEPT_MAX = 32_768
+"""Of an engine's words so much is kept: with the largest observation it still fits into one message."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -221,7 +223,7 @@ class Partition:
             tier=tier(observation),
             source=source,
             observation=observation,
-            answer=reply.text if reply else "",
+            answer=reply.text[:ANSWER_KEPT_MAX] if reply else "",
             worker=reply.worker if reply else "",
             tokens_in=reply.tokens_in if reply else 0,
             tokens_out=reply.tokens_out if reply else 0,

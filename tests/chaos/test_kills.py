@@ -5,7 +5,6 @@ And the harness sees faults: with the inbox dropped, the same run turns red.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import signal
@@ -17,19 +16,13 @@ from rich.console import Console
 
 from hearthmind.client import Client
 from hearthmind.embedded import postgres
+from hearthmind.testing.waiting import until
 from services.command.demo import Demo, run_demo
 from services.command.figures import Summary
 from services.command.platform import Platform
 
 PROCESSES = ("decision", "inference_worker", "reward", "postgres", "nats")
 NPCS = 60
-
-
-async def until(holds: Callable[[], bool], within_s: float = 60) -> None:
-    """Waits for a state, never for a time."""
-    async with asyncio.timeout(within_s):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 Plan = Callable[[Platform, Client], Coroutine[object, object, None]]
@@ -42,12 +35,12 @@ def faults(outcomes_between: int, *, with_inbox: bool = True) -> Plan:
         if not with_inbox:
             drop_the_inbox(platform)
         for number, name in enumerate(PROCESSES, 1):
-            await until(lambda number=number: mind.outcomes > number * outcomes_between)  # type: ignore[misc]
+            await until(lambda number=number: mind.outcomes > number * outcomes_between, 60)  # type: ignore[misc]
             pid = platform.supervisor.pid(name)
             assert pid
             os.kill(pid, signal.SIGKILL)
             await platform.supervisor.wait_ready(name, other_than=pid)
-        await until(lambda: mind.outcomes > (len(PROCESSES) + 1) * outcomes_between)
+        await until(lambda: mind.outcomes > (len(PROCESSES) + 1) * outcomes_between, 60)
         await hold_up_reward(platform, mind)
 
     return plan
@@ -68,7 +61,7 @@ async def hold_up_reward(platform: Platform, mind: Client) -> None:
     assert pid
     resent = mind.resent
     os.kill(pid, signal.SIGSTOP)
-    await until(lambda: mind.resent > resent)
+    await until(lambda: mind.resent > resent, 60)
     os.kill(pid, signal.SIGCONT)
 
 

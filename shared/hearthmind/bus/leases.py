@@ -7,6 +7,7 @@ after its lease ran out by its own clock. What two owners decide at once in betw
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -22,6 +23,9 @@ from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.flow import ALIVE, LEASE_TTL_S, LEASES, RENEW_EVERY_S
 
 log = logging.getLogger("hearthmind.bus")
+
+GOODBYE = b"-"
+"""Before a name on the subject of the living: this one has given its leases back."""
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
@@ -66,14 +70,22 @@ class Leases:
     on_lost: Callable[[int], Awaitable[None]]
     held: dict[int, Lease] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stop(self) -> None:
-        """Gives all leases back, so that others needn't wait for their end; to be called when `run` has ended."""
+        """Gives all leases back and says goodbye, so that others take them at once; to be called when `run` has ended."""
         for partition in list(self.held):
             await self._give_back(partition)
+        with contextlib.suppress(NatsError):
+            await self.nc.publish(ALIVE, GOODBYE + self.me.encode())
 
     async def _on_alive(self, msg: Msg) -> None:
-        self._seen[msg.data[:64].decode(errors="replace")] = time.monotonic()
+        who = msg.data[:64].decode(errors="replace")
+        if msg.data.startswith(GOODBYE):
+            self._seen.pop(who[len(GOODBYE) :], None)
+            self._hurry.set()
+        else:
+            self._seen[who] = time.monotonic()
 
     async def run(self) -> None:
         """Takes and renews what falls to this process, again and again."""
@@ -85,7 +97,9 @@ class Leases:
                 log.warning("leases: %s", error)
             except NatsError as error:
                 log.warning("leases: the broker is away: %s", error)
-            await asyncio.sleep(RENEW_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), RENEW_EVERY_S)
+            self._hurry.clear()
 
     async def _round(self) -> None:
         await self.nc.publish(ALIVE, self.me.encode())
