@@ -12,7 +12,7 @@ from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import CannotStart
 from hearthmind.testing.observations import an_observation, observations
-from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen
+from services.decision.machine import ANSWER_KEPT_MAX, Act, Ask, Drop, Effect, Partition, Seen
 from services.decision.triage import parse
 
 MODEL = parse(("*=model",), "rules", "rules_scripted")
@@ -87,7 +87,7 @@ def test_a_bad_answer_falls_back_and_says_why(text: str, words: str) -> None:
     effect = acted(state.replied(reply(observation, text), 0.1))
     assert effect.action.source == "fallback"
     assert words in effect.action.why
-    assert effect.detail.answer == text
+    assert effect.detail.answer == text[:ANSWER_KEPT_MAX]
 
 
 def test_a_failed_engine_and_a_refused_request_fall_back() -> None:
