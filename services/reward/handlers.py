@@ -87,7 +87,6 @@ class Handlers:
                     log.exception("the dead letter %d can't be filed", delivery.sequence)
                     await _give_up_or_retry(delivery, error)
                 else:
-                    metrics.count(names.DEAD_LETTERS, 1, {names.STREAM: row.stream})
                     await delivery.acknowledge()
 
     async def keep_sweeping(self) -> None:

@@ -117,10 +117,10 @@ class EmbeddedNats:
 
 
 def _program() -> str:
-    beside = Path(sys.executable).parent
-    found = shutil.which("nats-server", path=beside) or shutil.which("nats-server")
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.is_file() else shutil.which("nats-server")
     if found is None:
-        raise NoNatsServer(looked=f"neither in {beside} nor in PATH")
+        raise NoNatsServer(looked=f"neither in {beside.parent} nor in PATH")
     return found
 
 
