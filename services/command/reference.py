@@ -26,7 +26,61 @@ finite; whole numbers are at most 2^53. This page is written by `./just referenc
 
 def pages() -> dict[Path, str]:
     """Each page with its text."""
-    return {DOCS / "FLOW.md": flow.as_markdown(), DOCS / "reference" / "messages.md": messages_as_markdown()}
+    return {DOCS / "FLOW.md": flow_as_markdown(), DOCS / "reference" / "messages.md": messages_as_markdown()}
+
+
+def flow_as_markdown(partitions: int = 16) -> str:
+    """The tables of flow.py, for reading."""
+    lines = [
+        "# The flow",
+        "",
+        "One observation's way round, hop by hop. This page is written by `./just reference` from",
+        "[`shared/hearthmind/flow.py`](../shared/hearthmind/flow.py), and a test keeps it in step.",
+        "",
+        "| subject | message | from | to | stream |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for hop in flow.HOPS:
+        message = f"`{hop.message.__name__}`" if hop.message else "(the body as it came)"
+        who = f"{', '.join(hop.producers)} | {', '.join(hop.consumers)}"
+        lines.append(f"| `{hop.subject}` | {message} | {who} | {hop.stream or 'none'} |")
+    lines += ["", *(f"- `{hop.subject}`: {hop.says}" for hop in flow.HOPS)]
+    lines += [
+        "",
+        "## Streams",
+        "",
+        "| stream | kept | retention | when full | limits |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for stream in flow.STREAMS:
+        limits = [f"{stream.bytes_max // flow.MIB} MiB"]
+        limits += [f"{stream.messages_max:,} messages"] if stream.messages_max > 0 else []
+        limits += ["the newest per subject"] if stream.newest_per_subject else []
+        limits += [f"from {', '.join(stream.sources)}"] if stream.sources else []
+        kept = f"{stream.storage}, {_span(stream.kept_s)}"
+        lines.append(f"| {stream.name} | {kept} | {stream.retention} | {stream.when_full} | {'; '.join(limits)} |")
+    lines += ["", *(f"- {stream.name}: {stream.says}" for stream in flow.STREAMS)]
+    lines += ["", "## Consumers", "", f"With {partitions} partitions and a set for every pool.", ""]
+    lines += ["| stream | consumer | service | acknowledged within | in flight | deliveries |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for consumer in flow.CONSUMERS:
+        numbers = f"{consumer.ack_wait_s:g} s | {consumer.pending_max:,} | {consumer.deliveries_max}"
+        lines.append(f"| {consumer.stream} | `{consumer.name}` | {consumer.service} | {numbers} |")
+    lines += ["", "## Permissions", "", "What each user of the broker may do; everything else is refused.", ""]
+    for user in (*flow.SERVICES, "game"):
+        may = flow.game_permissions("<game>") if user == "game" else flow.service_permissions(user)
+        lines += [f"### {user}", "", f"- publish: {_code(may.publish)}", f"- subscribe: {_code(may.subscribe)}", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _code(subjects: tuple[str, ...]) -> str:
+    return ", ".join(f"`{subject}`" for subject in subjects)
+
+
+def _span(seconds: float) -> str:
+    if seconds >= flow.DAY_S:
+        return f"{seconds / flow.DAY_S:g} d"
+    return f"{seconds:g} s"
 
 
 def messages_as_markdown() -> str:
