@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from faststream import AckPolicy
 from faststream.message import StreamMessage
@@ -48,8 +49,6 @@ async def serve(stop: asyncio.Event) -> None:
         for consumer in flow.consumers_of(SERVICE, 1, ())
     ]
     await consuming.start()
-    for subscriber in subscribers:
-        subscriber.subscription = Patient(subscriber.subscription)
     await until(stop, handlers.keep_sweeping(), handlers.keep_pruning())
     for subscriber in subscribers:
         await subscriber.stop()
@@ -69,7 +68,16 @@ class OverOurs(NatsBroker):
 
     async def _connect(self) -> Nats:
         self.config.connect(self._ours)
+        self.config.broker_config.connection_state.connect(self._ours, PatientStreams(self._ours))
         return self._ours
+
+
+class PatientStreams(JetStreamContext):
+    """Binds pull subscriptions whose time is up in one way only."""
+
+    async def pull_subscribe(self, *arguments: Any, **named: Any) -> JetStreamContext.PullSubscription:
+        """Binds one; patient from its first fetch on."""
+        return Patient(await super().pull_subscribe(*arguments, **named))
 
 
 class Patient(JetStreamContext.PullSubscription):
@@ -79,7 +87,7 @@ class Patient(JetStreamContext.PullSubscription):
     of a batch so far, and they would come again after the whole time for acknowledging.
     """
 
-    def __init__(self, bound: JetStreamContext.PullSubscription | None) -> None:
+    def __init__(self, bound: JetStreamContext.PullSubscription) -> None:
         vars(self).update(vars(bound))
 
     async def fetch(self, batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from hearthmind.embedded import postgres
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig, NoNatsServer
 from hearthmind.embedded.postgres import EmbeddedPostgres, InUse, NotOurs
 from hearthmind.embedded.processes import EndedInVain, Supervisor
+from hearthmind.testing.waiting import until
 
 STRANGER = pwd.getpwnam("daemon").pw_uid
 """An ordinary user, in the eyes of the system, who owns nothing on this machine."""
@@ -94,14 +95,6 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.01)
 
 
 async def put(servers: Servers) -> None:

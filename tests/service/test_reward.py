@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,13 +40,13 @@ from hearthmind.store.engine import Engine, create_engine, transaction
 from hearthmind.store.migrate import upgrade
 from hearthmind.store.read import DeadLetter, dead_letters_of
 from hearthmind.testing.observations import an_observation
+from hearthmind.testing.waiting import until
 
 ROOT = Path(__file__).parents[2]
 GAMES = (
     *("whole", "parked", "fallback", "bad", "future", "second", "unknown", "taken"),
     *("killed", "twice", "database", "broker", "dropped", "traced"),
 )
-WITHIN_S = 60.0
 FACTS: dict[str, Fact] = {"victory": True, "own_losses": 5, "enemy_losses": 10, "resources_gained": 1_000, "rank": 4}
 REWARD = 0.5 + 0.2 + 0.01
 
@@ -217,14 +217,6 @@ async def game(rig: Rig, request: pytest.FixtureRequest) -> AsyncIterator[Game]:
 
 def of(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("game", [name], indirect=True)
-
-
-async def until(what: Callable[[], Awaitable[bool]], within_s: float = WITHIN_S) -> None:
-    async with asyncio.timeout(within_s):
-        while True:
-            if await what():
-                return
-            await asyncio.sleep(0.02)
 
 
 async def until_stored(rig: Rig, game: Game, number: int) -> None:

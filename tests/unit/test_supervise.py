@@ -20,6 +20,7 @@ from hearthmind.embedded.processes import (
     NotReady,
     Supervisor,
 )
+from hearthmind.testing.waiting import until
 
 FOREVER = "import signal; signal.pause()"
 
@@ -38,14 +39,6 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except OSError:
         return True
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0.01)
 
 
 async def test_starts_in_order_and_stops_in_reverse(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]], within_s: float = 20.0) -> None:
+async def until(holds: Callable[[], bool | Awaitable[bool]], within_s: float = 60.0) -> None:
     """Returns when the state is there, and raises `TimeoutError` where it stays away."""
     async with asyncio.timeout(within_s):
         while True:
