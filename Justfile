@@ -28,7 +28,7 @@ doctor *args:
 # Everything CI checks: style, types, imports, tests
 [group('check')]
 test: lint types imports
-    pytest
+    pytest -n 2 --dist loadfile
 
 # Style
 [group('check')]
