@@ -83,4 +83,4 @@ async def test_every_process_is_killed_once_and_nothing_is_lost(folder: Path) ->
 async def test_without_the_inbox_the_same_faults_turn_it_red(folder: Path) -> None:
     summary = await played(folder, faults(outcomes_between=NPCS, with_inbox=False), seconds=1)
     assert not summary.all_is_well
-    assert summary.doubled > 0
+    assert summary.doubled or summary.lost, summary  # sent again it is doubled; delivered again it holds up the others
