@@ -1,4 +1,4 @@
-"""Writes the hashed requirement lists from the three pyproject.toml files; names no index and no host."""
+"""Writes the hashed requirement lists from our pyproject.toml files; names no index and no host."""
 
 import os
 import pathlib
@@ -11,7 +11,9 @@ import tomllib
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = {
     "hearthmind": ROOT / "shared/pyproject.toml",
+    "board": ROOT / "examples/board/pyproject.toml",
     "realm": ROOT / "examples/realm/pyproject.toml",
+    "village": ROOT / "examples/village/pyproject.toml",
     "": ROOT / "pyproject.toml",
 }
 
@@ -24,7 +26,7 @@ def requirements_of(name: str, extras: tuple[str, ...]) -> set[str]:
         wanted += project["optional-dependencies"][extra]
     found: set[str] = set()
     for requirement in wanted:
-        own = re.fullmatch(r"(hearthmind|realm)(?:\[([a-z,]+)\])?", requirement)
+        own = re.fullmatch(r"(hearthmind|board|realm|village)(?:\[([a-z,]+)\])?", requirement)
         if own:
             found |= requirements_of(own[1], tuple((own[2] or "").split(",")) if own[2] else ())
         else:

@@ -1,0 +1,1 @@
+"""Board games of OpenSpiel, whose players are minds of Hearthmind."""

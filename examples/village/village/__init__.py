@@ -1,0 +1,1 @@
+"""A village whose people talk with whoever comes by."""
