@@ -1,15 +1,16 @@
-"""Does one style of play beat another? Both in one world, every other village each, over many seeds."""
+"""Does one style of play beat another? Both in one world, every other player each, over many seeds."""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from .players import Dice, Player
-from .sight import look
+from .orders import Order
+from .players import Dice, Style
+from .sight import as_order, look
 from .world import World
 
 _DICE = 3
@@ -25,24 +26,39 @@ class Result:
     high: float
 
 
-def compete(first: Player, second: Player, seeds: Iterable[int], *, players: int = 20, turns: int = 120) -> Result:
+def compete(first: Style, second: Style, seeds: Iterable[int], *, players: int = 20, turns: int = 240) -> Result:
     """Play a world for each seed and compare the mean ranks at its end."""
     differences = []
     for seed in seeds:
         styles = [(first, second)[(player + seed) % 2] for player in range(players)]
-        ranks = played(styles, seed, turns).ranks()[:players]
+        ranks = played(styles, seed, turns).ranks()
         firsts = np.array([style is first for style in styles])
         differences.append(float(ranks[~firsts].mean() - ranks[firsts].mean()))
     return _result(differences)
 
 
-def played(styles: Sequence[Player], seed: int, turns: int) -> World:
-    """A world after so many turns, each village played in its style."""
+def played(
+    styles: Sequence[Style], seed: int, turns: int, each_turn: Callable[[World, list[Order]], None] | None = None
+) -> World:
+    """A world after so many turns, each player in its style; `each_turn` is told of the orders before they are done."""
     world, dice = World.found(len(styles), seed), Dice(np.random.PCG64([seed, _DICE]))
     for _ in range(turns):
-        orders = [styles[sight.player](sight, dice) for sight in look(world)]
-        world.step([order for order in orders if order is not None])
+        orders = choose(world, styles, dice)
+        if each_turn:
+            each_turn(world, orders)
+        world.step(orders)
     return world
+
+
+def choose(world: World, styles: Sequence[Style], dice: Dice) -> list[Order]:
+    """What everybody orders in this turn."""
+    appetite = np.array([style.appetite for style in styles])
+    orders = []
+    for sight in look(world, style=appetite):
+        order = as_order(world, sight, *styles[sight.player].player(sight, dice))
+        if order is not None:
+            orders.append(order)
+    return orders
 
 
 def _result(differences: Sequence[float]) -> Result:

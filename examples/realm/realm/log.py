@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from .orders import Build, Order, Raid, Train
+from .events import Hour
+from .orders import KINDS, March, Order
 from .world import World
 
-FORMAT = 1
+FORMAT = 2
 
 
 class BrokenLog(ValueError):
@@ -25,7 +26,7 @@ class Log:
 
     def __init__(self, file: IO[str], world: World) -> None:
         self._file = file
-        self._write({"realm": FORMAT, "seed": world.seed, "players": world.players})
+        self._write({"realm": FORMAT, "seed": world.seed, "players": world.size})
 
     def turn(self, orders: Sequence[Order]) -> None:
         """Write down what is about to be carried out."""
@@ -38,6 +39,12 @@ class Log:
 
 def replay(path: Path) -> World:
     """The world at the end of this log, the same bit for bit."""
+    *_, (world, _) = replayed(path)
+    return world
+
+
+def replayed(path: Path) -> Iterator[tuple[World, Hour | None]]:
+    """The world of a log, as it was founded and then after each turn with what happened in it."""
     with path.open(encoding="utf-8") as file:
         lines = (line for line in file if line.endswith("\n"))
         try:
@@ -45,24 +52,24 @@ def replay(path: Path) -> World:
             if head.get("realm") != FORMAT:
                 raise BrokenLog(f"{path} is no log of the Realm in the format {FORMAT}")
             world = World.found(head["players"], head["seed"])
+            yield world, None
             for line in lines:
-                world.step(list(_orders(json.loads(line))))
+                yield world, world.step([_order(row) for row in json.loads(line)])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise BrokenLog(f"{path} can't be replayed: {error}") from error
-    return world
 
 
-def _orders(rows: list[list[object]]) -> Iterator[Order]:
-    for row in rows:
-        match row:
-            case ["build", int(player), int(building)]:
-                yield Build(player, building)
-            case ["train", int(player), int(troop), int(amount)]:
-                yield Train(player, troop, amount)
-            case ["raid", int(player), int(target), [*troops]]:
-                yield Raid(player, target, tuple(n for n in troops if isinstance(n, int)))
-            case _:
+def _order(row: list[object]) -> Order:
+    match row:
+        case [str(name), *numbers] if name in KINDS:
+            kind = KINDS[name]
+            if len(numbers) != len(kind._fields):
                 raise BrokenLog(f"{row} is no order")
+            if kind is March and isinstance(numbers[-1], list):
+                numbers[-1] = tuple(numbers[-1])
+            return kind(*numbers)  # type: ignore[arg-type]
+        case _:
+            raise BrokenLog(f"{row} is no order")
 
 
 def _by_player(order: Order) -> tuple[int, str]:

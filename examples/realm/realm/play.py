@@ -1,7 +1,8 @@
 """A world played by minds: ask everyone, step when all have answered, tell what came of it.
 
-The law: every decision gets exactly one outcome. What an economic decision or staying at home led to is told in the same
-turn, what a raid led to when it has been fought; at the end the world goes on without new orders until the last one has.
+The law: every decision gets exactly one outcome. What can be known at once is told in the same turn; what a party, an offer
+or a priority led to is told when it has come to its end; at the end of the play the world goes on without new orders until
+nothing is open any more, and days that are not over are told of as they stand.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ import numpy as np
 from hearthmind.client import Client, Decision
 from hearthmind.contracts.wire import Fact
 
-from .aftermath import Aftermath
+from .aftermath import Aftermath, Facts
+from .events import WIN, Answered, Battle, Hour
 from .log import Log
-from .orders import Order, Raid
-from .raids import Battle
-from .sight import ECONOMIC, Sight, as_order, look, names
+from .orders import Answer, Buy, March, Order, Propose
+from .rows import ERRANDS, EVADE, HELP
+from .rules import DAY_H, is_night
+from .sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC, Sight, as_order, look
+from .situation import player_name, village_name
 from .world import World
 
 _TOP = 5
+_TOLD = 5
+_BEFORE = ("rank", "population", "villages")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +42,23 @@ class Turn:
     turn: int  # also the game hour
     actions: Counter[str]
     battles: list[Battle]
-    raids_under_way: int
+    under_way: int  # decisions of which nobody knows yet what came
     top: list[tuple[str, int]]  # the first players and their population
+    villages: int
+    allied: int  # players in alliances
+    truces: int
+
+    @property
+    def lines(self) -> list[str]:
+        """What there is to see, for the live view of a demo."""
+        night = ", night" if is_night(self.turn) else ""
+        first = "   ".join(f"{rank}. {name} ({people:,})" for rank, (name, people) in enumerate(self.top, 1))
+        lines = [
+            f"day {self.turn // DAY_H}, {self.turn % DAY_H:02}:00{night}",
+            f"ranks    {first}",
+            f"villages {self.villages:,}   allied {self.allied:,}   truces {self.truces:,}   under way {self.under_way:,}",
+        ]
+        return lines + [_told(battle) for battle in self.battles[:_TOLD]]
 
 
 async def play(
@@ -67,8 +88,29 @@ async def play(
     return world
 
 
+@dataclasses.dataclass
+class _Answer:
+    """What a player was asked, what it decided, and what that orders; None for waiting and holding."""
+
+    sight: Sight
+    decision: Decision
+    order: Order | None
+    before: Facts
+    refused: bool = False
+
+    def takes_time(self) -> bool:
+        """Whether what comes of it is known later."""
+        if self.refused or (isinstance(self.order, March) and self.order.errand in (HELP, EVADE)):
+            return False
+        return isinstance(self.order, March | Propose)
+
+
+_Key = tuple[int, int, str]
+"""Player, turn of the order, kind: a player gives one order of each kind in a turn."""
+
+
 class _Table:
-    """Where the players sit: the world, and the raids of which nobody knows yet what will come."""
+    """Where the players sit: the world, and what nobody knows yet what will come of."""
 
     def __init__(self, mind: Client, world: World, log: Log | None, answer_within_s: float, episode: str) -> None:
         self._mind = mind
@@ -76,37 +118,44 @@ class _Table:
         self._log = log
         self._answer_within_s = answer_within_s
         self._episode = episode
-        self._names = names(world)
-        self._raids: dict[tuple[int, int], Decision] = {}
+        self._open: dict[_Key, _Answer] = {}
+        self._days: dict[int, _Answer] = {}
 
     async def turn(self) -> Turn:
         """Everyone answers, an hour passes, everyone hears what came of it."""
         sights = look(self._world)
         decisions = await asyncio.gather(*map(self._ask, sights))
-        answers = list(zip(sights, decisions, map(_meant, sights, decisions), strict=True))
-        orders = [order for _, _, order in answers if order]
-        refused = {orders[place] for place in self._world.problems(orders)}
-        at_once = [answer for answer in answers if not isinstance(answer[2], Raid) or answer[2] in refused]
-        self._raids |= {
-            (sight.player, self._world.turn): decision
-            for sight, decision, order in answers
-            if isinstance(order, Raid) and order not in refused
+        answers = self._answers(sights, decisions)
+        now = self._world.turn
+        self._open |= {
+            (answer.sight.player, now, answer.sight.kind): answer for answer in answers if answer.takes_time()
         }
-        battles, after = self._step([order for order in orders if order not in refused])
-        await asyncio.gather(
-            *(self._tell(sight, decision, order not in refused, after) for sight, decision, order in at_once),
-            *self._tell_fought(battles, after),
-        )
-        return self._seen(Counter(decision.action for decision in decisions), battles)
+        hour, after = self._step([answer.order for answer in answers if answer.order and not answer.refused])
+        told = [*self._come_to_an_end(hour, after), *self._days_over(answers, after)]
+        missed = {miss.player for miss in hour.missed}
+        dealt = {answered.to: answered for answered in hour.answered if not answered.expired}
+        for answer in answers:
+            if isinstance(answer.order, Answer) and not answer.refused:
+                told.append(self._tell_answered(answer, dealt[answer.sight.player], after))
+            elif answer.sight.kind != STRATEGIC and not answer.takes_time():
+                late = isinstance(answer.order, Buy) and answer.sight.player in missed
+                told.append(self._report(answer, not answer.refused and not late, self._facts(answer, after), after))
+        await asyncio.gather(*told)
+        return self._seen(Counter(decision.action for decision in decisions), hour)
 
     async def finish(self) -> None:
-        """Let the raids under way be fought."""
-        while self._raids:
-            await asyncio.gather(*self._tell_fought(*self._step([])))
+        """Let what is under way come to its end."""
+        after = None
+        while self._open:
+            hour, after = self._step([])
+            await asyncio.gather(*self._come_to_an_end(hour, after))
+        if self._days:
+            _, after = self._step([])
+            await asyncio.gather(*self._days_over(list(self._days.values()), after))
 
     def _ask(self, sight: Sight) -> Awaitable[Decision]:
         return self._mind.observe(
-            npc=self._names[sight.player],
+            npc=player_name(sight.player),
             kind=sight.kind,
             legal_actions=sight.legal_actions,
             state=sight.state,
@@ -117,42 +166,96 @@ class _Table:
             episode=self._episode,
         )
 
-    def _step(self, orders: Sequence[Order]) -> tuple[list[Battle], Aftermath]:
+    def _answers(self, sights: Sequence[Sight], decisions: Sequence[Decision]) -> list[_Answer]:
+        world = self._world
+        columns = (world.ranks().tolist(), world.population().tolist(), world.villages_owned().tolist())
+        standing = [dict(zip(_BEFORE, row, strict=True)) for row in zip(*columns, strict=True)]
+        answers = [
+            _Answer(
+                sight,
+                decision,
+                as_order(world, sight, decision.action, decision.arguments),
+                standing[sight.player],
+            )
+            for sight, decision in zip(sights, decisions, strict=True)
+        ]
+        given = [answer for answer in answers if answer.order]
+        for place in world.problems([answer.order for answer in given if answer.order]):
+            given[place].refused = True
+        return answers
+
+    def _step(self, orders: Sequence[Order]) -> tuple[Hour, Aftermath]:
         if self._log:
             self._log.turn(orders)
         produced_before = self._world.planned_production().sum(axis=1)
         hour = self._world.step(orders)
-        return hour.battles, Aftermath.of(self._world, hour, produced_before)
+        return hour, Aftermath.of(self._world, hour, produced_before)
 
-    def _tell(self, sight: Sight, decision: Decision, carried_out: bool, after: Aftermath) -> Awaitable[None]:
-        facts = after.economic(sight.player) if sight.kind == ECONOMIC else after.standing(sight.player)
-        return self._report(decision, sight.player, carried_out, facts, after)
+    def _facts(self, answer: _Answer, after: Aftermath) -> Facts:
+        sight = answer.sight
+        return after.economic(sight.player, sight.village) if sight.kind == ECONOMIC else after.standing(sight.player)
 
-    def _tell_fought(self, battles: Sequence[Battle], after: Aftermath) -> Iterator[Awaitable[None]]:
-        for battle in battles:
-            decision = self._raids.pop((battle.player, battle.sent))
-            facts = after.raid(battle, decision.arguments)
-            yield self._report(decision, battle.player, battle.victory, facts, after)
+    def _come_to_an_end(self, hour: Hour, after: Aftermath) -> Iterator[Awaitable[None]]:
+        """Battles, scouts, settlers and offers of which it is known now what came."""
+        for battle in hour.battles:
+            answer = self._open.pop((battle.player, battle.sent, COMBAT))
+            facts = after.battle(battle, answer.decision.arguments)
+            yield self._report(answer, battle.result == WIN, facts, after)
+        for looked in hour.looks:
+            answer = self._open.pop((looked.player, looked.sent, COMBAT))
+            yield self._report(answer, looked.found, after.looked(looked), after)
+        for settled in hour.settled:
+            answer = self._open.pop((settled.player, settled.sent, ECONOMIC))
+            facts = after.settled(settled, answer.sight.village)
+            yield self._report(answer, settled.village >= 0, facts, after)
+        for answered in hour.answered:
+            answer = self._open.pop((answered.maker, answered.sent, DIPLOMACY))
+            yield self._tell_answered(answer, answered, after)
 
-    async def _report(
-        self, decision: Decision, player: int, success: bool, facts: dict[str, Fact], after: Aftermath
-    ) -> None:
-        state = after.state(player)
+    def _tell_answered(self, answer: _Answer, answered: Answered, after: Aftermath) -> Awaitable[None]:
+        return self._report(answer, answered.accepted, after.answered(answered, answer.sight.player), after)
+
+    def _days_over(self, answers: Sequence[_Answer], after: Aftermath) -> Iterator[Awaitable[None]]:
+        """Whoever begins a new day hears what came of the one before."""
+        for answer in answers:
+            if answer.sight.kind != STRATEGIC:
+                continue
+            player = answer.sight.player
+            if over := self._days.pop(player, None):
+                facts = after.day_over(player, over.decision.action, over.before)
+                yield self._report(over, after.ranks[player] <= int(over.before["rank"]), facts, after)
+            if over is not answer:
+                self._days[player] = answer
+
+    async def _report(self, answer: _Answer, success: bool, facts: dict[str, Fact], after: Aftermath) -> None:
+        sight = answer.sight
         await self._mind.report(
-            decision, success=success, facts=facts, state_after=state, game_time=float(self._world.turn)
+            answer.decision,
+            success=success,
+            facts=facts,
+            state_after=after.state(sight.player, sight.village),
+            game_time=float(self._world.turn),
         )
 
-    def _seen(self, actions: Counter[str], battles: list[Battle]) -> Turn:
-        population = self._world.population()[: self._world.players]
+    def _seen(self, actions: Counter[str], hour: Hour) -> Turn:
+        population = self._world.population()
         first = np.argsort(-population, kind="stable")[:_TOP].tolist()
         return Turn(
             turn=self._world.turn,
             actions=actions,
-            battles=battles,
-            raids_under_way=len(self._raids),
-            top=[(self._names[player], int(population[player])) for player in first],
+            battles=hour.battles,
+            under_way=len(self._open),
+            villages=len(self._world.villages),
+            allied=int((self._world.players.alliance > 0).sum()),
+            truces=len(self._world.truces),
+            top=[(player_name(player), int(population[player])) for player in first],
         )
 
 
-def _meant(sight: Sight, decision: Decision) -> Order | None:
-    return as_order(sight.player, decision.action, decision.arguments)
+def _told(battle: Battle) -> str:
+    against = f"{player_name(battle.owner)}'s" if battle.owner >= 0 else "nobody's"
+    treason = ", breaking a treaty" if battle.breach else ""
+    return (
+        f"{player_name(battle.player)} {ERRANDS[battle.errand]}s {against} {village_name(battle.target)}: {battle.result}, "
+        f"{battle.own_losses} lost, {battle.enemy_losses} killed, {battle.loot:,} taken{treason}"
+    )

@@ -1,34 +1,63 @@
-"""What each player is shown and may do, and what an answer to it means.
+"""What each player is asked and may do, and what an answer to it means.
 
 Each legal action, within its bounds, is accepted by the world of that turn; its appeal and defaults are the advice of the
-world's own good player. `economic` is asked every turn; `combat` when there are soldiers to send or raiders on their way.
+world's own good player. A player is asked every turn about the economy of one of its villages in turn (`economic`), about
+raids, attacks and scouts when it has soldiers to send (`combat`), instead about the next hours when its village or an ally's
+is in danger (`tactical`), about treaties when somebody offers one and every few hours (`diplomacy`), and once a day about
+what comes first (`strategic`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import ascii_lowercase
-from typing import TypeAlias
 
 import numpy as np
 
 from hearthmind.contracts.observation import Choice, LegalAction, Parameter, Whole
 from hearthmind.contracts.wire import Fact
 
-from .advice import IDLE, Advice, advise
-from .orders import Build, Order, Raid, Train
-from .outlook import Outlook, coming, look_around
-from .rules import BUILDINGS, RESOURCES, TROOPS
-from .world import World
+from .advice import IDLE, Advice, advise, balanced
+from .events import DRAW, LOSS, WIN
+from .orders import Answer, Build, Buy, Leave, March, Order, Prioritise, Propose, Sell, Train, fits, merchants_free
+from .outlook import Outlook, look_around
+from .rows import ATTACK, EVADE, HELP, RAID, SCOUT, SETTLE
+from .rules import (
+    ALLIANCE,
+    BUILDINGS,
+    DAY_H,
+    DEPART_H_MAX,
+    GIFT_MAX,
+    MARCHING,
+    MARKET_OFFERS_MAX,
+    MERCHANT_CARRY,
+    OFFERS_SHOWN,
+    PRIORITIES,
+    RAM,
+    RESOURCES,
+    SELL_MIN,
+    SETTLER,
+    SETTLERS_NEEDED,
+    SORTS,
+    TREATIES,
+    TROOPS,
+    TRUCE,
+    Floats,
+    Ints,
+)
+from .rules import SCOUT as SCOUTS
+from .situation import Json, Situations, player_name, spot_name, village_name
+from .state import State
 
-ECONOMIC, COMBAT = "economic", "combat"
-WIN, LOSS = "win", "loss"
-_TRAIN = {f"train_{troop}": number for number, troop in enumerate(TROOPS)}
-_ROUTINE, _PRESSING, _URGENT = 8, 4, 2
-_EXPECTED = "what you expect; it changes nothing in the world"
-
-Json: TypeAlias = "int | float | str | bool | list[Json] | dict[str, Json]"
+ECONOMIC, COMBAT, TACTICAL, DIPLOMACY, STRATEGIC = "economic", "combat", "tactical", "diplomacy", "strategic"
+PREDICTIONS = (WIN, LOSS, DRAW)
+DIPLOMACY_EVERY_H = 8
+_PRIORITY = {ECONOMIC: 8, DIPLOMACY: 6, STRATEGIC: 3, COMBAT: 4, TACTICAL: 1}
+"""How urgent each kind is, for the platform: 0 is the most."""
+_EXPECTED = "What you expect; it changes nothing in the world."
+_ERRAND = {"raid": RAID, "attack": ATTACK, "scout": SCOUT}
+_SORT = {name: sort for names in TROOPS for sort, name in enumerate(names)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,150 +66,370 @@ class Sight:
 
     player: int
     kind: str
+    village: int  # the one that it is about
+    camp: int  # where soldiers leave from
     priority: int
     state: dict[str, Json]
     legal_actions: tuple[LegalAction, ...]
 
 
-def names(world: World) -> list[str]:
-    """What each village is called outside the world: its number, and p for a player's or hamlet."""
-    return [f"{'p' if village < world.players else 'hamlet'}{village:04}" for village in range(world.size)]
+def names(state: State) -> list[str]:
+    """What each player is called outside the world."""
+    return [player_name(player) for player in range(state.size)]
 
 
-def look(world: World) -> list[Sight]:
-    """All questions of this turn, by player."""
-    outlook = look_around(world)
-    advice = advise(world, outlook)
-    states, economic, combat = _states(world, outlook), _economic(outlook, advice), _combat(world, outlook, advice)
-    threatened = (outlook.threat > 0).tolist()
-    sights: list[Sight] = []
-    for player, state, peace, war in zip(range(world.players), states, economic, combat, strict=False):
-        sights.append(Sight(player, ECONOMIC, _ROUTINE, state, peace))
-        if threatened[player] or len(war) > 1:
-            sights.append(Sight(player, COMBAT, _URGENT if threatened[player] else _PRESSING, state, war))
-    return sights
+def look(state: State, players: Iterable[int] | None = None, style: Floats | None = None) -> list[Sight]:
+    """All questions of this turn, by player; of these players only, and advised in this style [P, priority]."""
+    outlook = look_around(state)
+    advice = advise(state, outlook, balanced(state) if style is None else style)
+    return list(_Table(state, outlook, advice).questions(range(state.size) if players is None else players))
 
 
-def as_order(player: int, action: str, arguments: Mapping[str, Fact]) -> Order | None:
+class _Table:
+    """Everything that the questions of a turn are made of, in plain Python for speed."""
+
+    def __init__(self, state: State, outlook: Outlook, advice: Advice) -> None:
+        self._state = state
+        self._situations = Situations(state, outlook)
+        self._outlook = _Plain(outlook)
+        self._advice = _Plain(advice)
+        self._tribe = state.players.tribe.tolist()
+        self._troops = state.villages.troops.tolist()
+        self._stocks = state.villages.stocks.tolist()
+        self._merchants = merchants_free(state).tolist()
+        self._open_offers = np.bincount(state.market.village, minlength=len(state.villages)).tolist()
+        self._nearby = state.players.nearby.tolist()
+        self._contacts = state.players.contacts.tolist()
+        self._treaties = _treaties_open(state)
+        self._offers_to = _offers_to(state)
+
+    def questions(self, players: Iterable[int]) -> Iterator[Sight]:
+        """Those of each player."""
+        outlook, turn = self._outlook, self._state.turn
+        for player in players:
+            yield self._sight(player, ECONOMIC, outlook.seat[player], self._economic(player))
+            if outlook.besieged[player] >= 0 or (outlook.pleas[player] >= 0 and outlook.can_march[player]):
+                there = outlook.besieged[player] if outlook.besieged[player] >= 0 else outlook.camp[player]
+                yield self._sight(player, TACTICAL, there, self._tactical(player))
+            elif outlook.can_march[player] and len(war := self._combat(player)) > 1:
+                yield self._sight(player, COMBAT, outlook.camp[player], war)
+            deals = outlook.has_offers[player] or (turn + player) % DIPLOMACY_EVERY_H == DIPLOMACY_EVERY_H - 1
+            if deals and len(dealings := self._dealings(player)) > 1:
+                yield self._sight(player, DIPLOMACY, player, dealings)
+            if turn % DAY_H == player % DAY_H:
+                yield self._sight(player, STRATEGIC, player, self._strategic(player))
+
+    def _sight(self, player: int, kind: str, village: int, actions: tuple[LegalAction, ...]) -> Sight:
+        state = self._situations.of(player, kind, village)
+        return Sight(player, kind, village, self._outlook.camp[player], _PRIORITY[kind], state, actions)
+
+    # ---- economic ----------------------------------------------------------------------------------------------------
+
+    def _economic(self, player: int) -> tuple[LegalAction, ...]:
+        outlook, advice = self._outlook, self._advice
+        seat = outlook.seat[player]
+        actions = [_WAIT]
+        can = tuple(b for b, ok in zip(BUILDINGS, outlook.buildable[seat], strict=True) if ok)
+        if can:
+            what = Choice(enum=can, default=BUILDINGS[advice.building[player]])
+            actions.append(_action("build", advice.build[player], {"what": what}))
+        for sort, most in enumerate(outlook.trainable[seat]):
+            if most:
+                amount = Whole(minimum=1, maximum=most, default=advice.amount[player][sort])
+                name = f"train_{TROOPS[self._tribe[player]][sort]}"
+                actions.append(_action(name, advice.train[player][sort], {"amount": amount}))
+        if self._merchants[seat]:
+            actions += self._trade(player, seat)
+        if outlook.can_settle[player]:
+            free = tuple(spot_name(spot) for spot in outlook.spots[player] if spot >= 0)
+            actions.append(_action("settle", advice.settle[player], {"spot": Choice(enum=free, default=free[0])}))
+        return tuple(actions)
+
+    def _trade(self, player: int, seat: int) -> Iterator[LegalAction]:
+        advice, market = self._advice, self._state.market
+        most = int(MERCHANT_CARRY[self._tribe[player]])
+        if self._open_offers[seat] < MARKET_OFFERS_MAX:
+            for give, stock in enumerate(self._stocks[seat]):
+                if stock >= SELL_MIN:
+                    others = tuple(name for name in RESOURCES if name != RESOURCES[give])
+                    wanted = RESOURCES[advice.wanted[player]]
+                    maximum = min(stock, most)
+                    parameters: dict[str, Parameter] = {
+                        "amount": Whole(
+                            minimum=SELL_MIN,
+                            maximum=maximum,
+                            default=min(max(advice.sold[player][give], SELL_MIN), maximum),
+                        ),
+                        "want": Choice(enum=others, default=wanted if wanted in others else others[0]),
+                    }
+                    yield _action(f"sell_{RESOURCES[give]}", advice.sell[player][give], parameters)
+        places = self._outlook.market[player]
+        there = tuple(f"m{int(market.number[place])}" for place in places if place >= 0)
+        if there:
+            best = f"m{int(market.number[places[advice.bought[player]]])}"
+            offer = Choice(enum=tuple(dict.fromkeys(there)), default=best if best in there else there[0])
+            yield _action("buy", advice.buy[player], {"offer": offer})
+
+    # ---- war ---------------------------------------------------------------------------------------------------------
+
+    def _combat(self, player: int) -> tuple[LegalAction, ...]:
+        outlook, advice = self._outlook, self._advice
+        home, near = self._troops[outlook.camp[player]], self._nearby[player]
+        actions = [_action("hold", advice.hold[player])]
+        if not near:
+            return tuple(actions)
+        places = tuple(village_name(village) for village in near)
+        wait = Whole(minimum=0, maximum=DEPART_H_MAX, default=0)
+        if any(home[sort] for sort in MARCHING):
+            for name, appeal, place in (
+                ("raid", advice.raid[player], advice.raided[player]),
+                ("attack", advice.attack[player], advice.attacked[player]),
+            ):
+                parameters: dict[str, Parameter] = {"target": Choice(enum=places, default=places[place])}
+                party = advice.party[player]
+                party[RAM] = home[RAM] if name == "attack" else 0
+                parameters |= self._bounds(player, home, MARCHING, party)
+                parameters["depart_in_h"] = wait
+                parameters["predicted"] = _PREDICTED[WIN if appeal > IDLE else LOSS]
+                actions.append(_action(name, appeal, parameters))
+        if home[SCOUTS]:
+            target = Choice(enum=places, default=places[advice.scouted[player]])
+            scouts = Whole(minimum=1, maximum=home[SCOUTS], default=1)
+            sent: dict[str, Parameter] = {"target": target, TROOPS[self._tribe[player]][SCOUTS]: scouts}
+            actions.append(_action("scout", advice.scout[player], sent))
+        return tuple(actions)
+
+    def _tactical(self, player: int) -> tuple[LegalAction, ...]:
+        outlook, advice = self._outlook, self._advice
+        actions = [_action("hold", advice.hold[player])]
+        besieged, camp = outlook.besieged[player], outlook.camp[player]
+        if besieged >= 0 and any(self._troops[besieged][:SETTLER]) and self._situations.parties_free(besieged):
+            soon = min(outlook.threat_hours[besieged] + 1, DEPART_H_MAX)
+            hours = Whole(minimum=1, maximum=DEPART_H_MAX, default=soon)
+            actions.append(_action("evade", advice.evade[player], {"hours": hours}))
+        friends = [village for village in (besieged, outlook.pleas[player]) if village >= 0 and village != camp]
+        home = self._troops[camp]
+        if friends and outlook.can_march[player] and any(home[sort] for sort in MARCHING):
+            where = tuple(village_name(village) for village in friends)
+            parameters: dict[str, Parameter] = {"village": Choice(enum=where, default=where[0])}
+            parameters |= self._bounds(player, home, MARCHING, [count // 2 for count in home])
+            actions.append(_action("help", advice.help[player], parameters))
+        return tuple(actions)
+
+    def _bounds(
+        self, player: int, home: Sequence[int], sorts: Sequence[int], party: Sequence[int]
+    ) -> dict[str, Parameter]:
+        """Bounds for each sort at home; one of the best must go, so that no party is empty."""
+        there = [sort for sort in sorts if home[sort]]
+        best = next((sort for sort in reversed(there) if party[sort]), there[-1])
+        called = TROOPS[self._tribe[player]]
+        return {
+            called[sort]: Whole(
+                minimum=int(sort == best), maximum=home[sort], default=max(party[sort], int(sort == best))
+            )
+            for sort in there
+        }
+
+    # ---- dealings ----------------------------------------------------------------------------------------------------
+
+    def _dealings(self, player: int) -> tuple[LegalAction, ...]:
+        advice, contacts = self._advice, self._contacts[player]
+        actions = [_WAIT]
+        accepted, refused = [], []
+        for place, number, can in self._offers_to.get(player, ())[:OFFERS_SHOWN]:
+            refused.append((advice.refuse[place], f"o{number}"))
+            if can:
+                accepted.append((advice.accept[place], f"o{number}"))
+        for name, offers in (("accept", accepted), ("refuse", refused)):
+            if offers:
+                appeal, best = max(offers, key=lambda offer: offer[0])
+                choice = Choice(enum=tuple(offer for _, offer in offers), default=best)
+                actions.append(_action(name, appeal, {"offer": choice}))
+        for treaty in range(len(TREATIES)):
+            to = self._treaties.can_offer[treaty].get(player, ())
+            if to:
+                partner = contacts[advice.partner[player][treaty]]
+                stocks = self._stocks[player]
+                gift = max(range(len(RESOURCES)), key=stocks.__getitem__)
+                parameters: dict[str, Parameter] = {
+                    "to": Choice(
+                        enum=tuple(player_name(other) for other in to),
+                        default=player_name(partner if partner in to else to[0]),
+                    ),
+                    "gift": Choice(enum=RESOURCES, default=RESOURCES[gift]),
+                    "amount": Whole(minimum=0, maximum=GIFT_MAX, default=advice.gift[player][treaty]),
+                }
+                appeal = advice.treaty[player][treaty] if partner in to else 0.0
+                actions.append(_action(f"offer_{TREATIES[treaty]}", appeal, parameters))
+        if bound := self._treaties.truces.get(player):
+            choice = Choice(enum=tuple(player_name(other) for other in bound))
+            actions.append(_action("end_truce", 0.0, {"with": choice}))
+        if self._treaties.allied[player]:
+            actions.append(_action("leave_alliance", 0.0))
+        return tuple(actions)
+
+    def _strategic(self, player: int) -> tuple[LegalAction, ...]:
+        appeals = self._advice.priorities[player]
+        return tuple(_action(name, appeal) for name, appeal in zip(PRIORITIES, appeals, strict=True))
+
+
+class _Plain:
+    """The columns of a dataclass as lists, each made when it is asked for first."""
+
+    def __init__(self, columns: Outlook | Advice) -> None:
+        self._columns = columns
+
+    def __getattr__(self, name: str) -> list:  # type: ignore[type-arg]
+        plain = getattr(self._columns, name).tolist()
+        setattr(self, name, plain)
+        return plain  # type: ignore[no-any-return]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Treaties:
+    can_offer: tuple[dict[int, list[int]], ...]
+    truces: dict[int, list[int]]
+    allied: list[bool]
+
+
+def _treaties_open(state: State) -> _Treaties:
+    """To which contacts each player could offer which treaty now, and what binds it."""
+    contacts, count = state.players.contacts, state.size
+    everybody = np.broadcast_to(np.arange(count)[:, None], contacts.shape)
+    asked = np.isin(everybody * count + contacts, state.offers.maker * count + state.offers.to)
+    can = (
+        ~asked & ~state.truce_between(everybody, contacts),
+        ~asked & fits(state, everybody.ravel(), contacts.ravel()).reshape(contacts.shape),
+    )
+    truces: dict[int, list[int]] = {}
+    for one, other in zip(state.truces.one.tolist(), state.truces.other.tolist(), strict=True):
+        truces.setdefault(one, []).append(other)
+        truces.setdefault(other, []).append(one)
+    assert (TRUCE, ALLIANCE) == (0, 1)
+    return _Treaties(
+        can_offer=tuple(_lists(everybody[open_to], contacts[open_to]) for open_to in can),
+        truces=truces,
+        allied=(state.players.alliance > 0).tolist(),
+    )
+
+
+def _lists(of: Ints, what: Ints) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for one, other in zip(of.tolist(), what.tolist(), strict=True):
+        found.setdefault(one, []).append(other)
+    return found
+
+
+def _offers_to(state: State) -> dict[int, list[tuple[int, int, bool]]]:
+    """The open offers to each player: place, number, and whether it could accept."""
+    offers = state.offers
+    if not len(offers):
+        return {}
+    possible = (offers.treaty != ALLIANCE) | fits(state, offers.to, offers.maker)
+    found: dict[int, list[tuple[int, int, bool]]] = {}
+    rows = zip(offers.to.tolist(), offers.number.tolist(), possible.tolist(), strict=True)
+    for place, (to, number, can) in enumerate(rows):
+        found.setdefault(to, []).append((place, number, can))
+    return found
+
+
+_SAYS = {
+    "wait": "Save for later.",
+    "build": "Put the next level of a building into the queue.",
+    "buy": "Take an offer of the market; merchants carry both ways.",
+    "settle": "Found a village on a free spot; the settlers become its people.",
+    "hold": "Keep everybody where they are.",
+    "raid": "Send soldiers to rob a village; they fight when they arrive and come home with what they carry.",
+    "attack": "The same with all force: more fall on both sides, rams break the wall, and a building is razed.",
+    "scout": "Send scouts to see defence and stocks of a village.",
+    "evade": "All soldiers leave the village for so many hours.",
+    "help": "Send soldiers to defend a village of one's own or of an ally for a day.",
+    "accept": "Accept an offered treaty, with its gift.",
+    "refuse": "Refuse an offered treaty.",
+    "offer_truce": "Offer to keep the peace for three days; the gift is given when it is accepted.",
+    "offer_alliance": "Offer to be in one alliance, which keeps the peace and helps its members.",
+    "end_truce": "End a truce openly. To attack in spite of it would cost all trust.",
+    "leave_alliance": "Leave the alliance openly.",
+    "expand": "Put new villages first for the day.",
+    "fortify": "Put walls and guards first for the day.",
+    "diplomacy": "Put treaties first for the day.",
+    "economy": "Put fields and stores first for the day.",
+}
+
+
+def _action(name: str, appeal: float, parameters: dict[str, Parameter] | None = None) -> LegalAction:
+    return LegalAction(name=name, parameters=parameters or {}, description=_SAYS.get(name, ""), appeal=appeal)
+
+
+_WAIT = _action("wait", IDLE)
+_PREDICTED = {end: Choice(enum=PREDICTIONS, default=end, description=_EXPECTED) for end in PREDICTIONS}
+
+
+def as_order(state: State, sight: Sight, action: str, arguments: Mapping[str, Fact]) -> Order | None:
     """What a legal answer orders; None for waiting and holding."""
-    if action == "build":
-        return Build(player, BUILDINGS.index(str(arguments["what"])))
-    if action in _TRAIN:
-        return Train(player, _TRAIN[action], int(arguments["amount"]))
-    if action == "raid":
-        target = int(str(arguments["target"]).strip(ascii_lowercase))
-        return Raid(player, target, tuple(int(arguments.get(troop, 0)) for troop in TROOPS))
+    if sight.kind == STRATEGIC:
+        return Prioritise(sight.player, PRIORITIES.index(action))
+    if sight.kind == DIPLOMACY:
+        return _dealing(sight.player, action, arguments)
+    if sight.kind == ECONOMIC:
+        return _thrift(sight.player, sight.village, action, arguments)
+    return _march(state, sight, action, arguments)
+
+
+def _thrift(player: int, village: int, action: str, arguments: Mapping[str, Fact]) -> Order | None:
+    verb, _, what = action.partition("_")
+    match verb:
+        case "build":
+            return Build(player, village, BUILDINGS.index(str(arguments["what"])))
+        case "train":
+            return Train(player, village, _SORT[what], int(arguments["amount"]))
+        case "sell":
+            want = RESOURCES.index(str(arguments["want"]))
+            return Sell(player, village, RESOURCES.index(what), int(arguments["amount"]), want)
+        case "buy":
+            return Buy(player, village, _number(arguments["offer"]))
+        case "settle":
+            troops = tuple(SETTLERS_NEEDED * (sort == SETTLER) for sort in range(SORTS))
+            return March(player, village, SETTLE, _number(arguments["spot"]), 0, troops)
     return None
 
 
-def _economic(outlook: Outlook, advice: Advice) -> Iterator[tuple[LegalAction, ...]]:
-    wait = LegalAction(name="wait", description="Save for later.", appeal=IDLE)
-    columns = (outlook.buildable, advice.build, advice.building, outlook.trainable, advice.train, advice.amount)
-    for can, build, building, most, train, amount in zip(*(column.tolist() for column in columns), strict=True):
-        actions = [wait]
-        if any(can):
-            what = Choice(
-                enum=tuple(b for b, ok in zip(BUILDINGS, can, strict=True) if ok), default=BUILDINGS[building]
-            )
-            text = "Put the next level of a building into the queue."
-            actions.append(LegalAction(name="build", parameters={"what": what}, description=text, appeal=build))
-        for action, troop in _TRAIN.items():
-            if most[troop]:
-                how_many = Whole(minimum=1, maximum=most[troop], default=amount[troop])
-                actions.append(LegalAction(name=action, parameters={"amount": how_many}, appeal=train[troop]))
-        yield tuple(actions)
+def _march(state: State, sight: Sight, action: str, arguments: Mapping[str, Fact]) -> Order | None:
+    player, village = sight.player, sight.village
+    match action:
+        case "raid" | "attack" | "scout":
+            wait_h = int(arguments.get("depart_in_h", 0))
+            return March(player, sight.camp, _ERRAND[action], _number(arguments["target"]), wait_h, _troops(arguments))
+        case "evade":
+            everybody = (*state.villages.troops[village, :SETTLER].tolist(), 0)
+            return March(player, village, EVADE, village, int(arguments["hours"]), everybody)
+        case "help":
+            return March(player, sight.camp, HELP, _number(arguments["village"]), 0, _troops(arguments))
+    return None
 
 
-def _combat(world: World, outlook: Outlook, advice: Advice) -> Iterator[tuple[LegalAction, ...]]:
-    columns = (outlook.can_raid, world.nearby, world.troops, advice.raid, advice.target, advice.party, advice.hold)
-    called = names(world)
-    predicted = {end: Choice(enum=(WIN, LOSS), default=end, description=_EXPECTED) for end in (WIN, LOSS)}
-    text = "Send soldiers to rob a village; they fight when they arrive and come home with what they carry."
-    for can, nearby, home, raid, target, party, hold in zip(*(column.tolist() for column in columns), strict=True):
-        stay = LegalAction(name="hold", description="Keep everybody at home.", appeal=hold)
-        if not can:
-            yield (stay,)
-            continue
-        parameters: dict[str, Parameter] = {
-            "target": Choice(enum=tuple(called[village] for village in nearby), default=called[nearby[target]])
-        }
-        parameters |= _party(home, party)
-        parameters["predicted"] = predicted[WIN if raid else LOSS]
-        yield stay, LegalAction(name="raid", parameters=parameters, description=text, appeal=raid)
+def _dealing(player: int, action: str, arguments: Mapping[str, Fact]) -> Order | None:
+    match action:
+        case "accept" | "refuse":
+            return Answer(player, _number(arguments["offer"]), int(action == "accept"))
+        case "offer_truce" | "offer_alliance":
+            gift = RESOURCES.index(str(arguments["gift"]))
+            treaty = TREATIES.index(action.removeprefix("offer_"))
+            return Propose(player, _number(arguments["to"]), treaty, gift, int(arguments["amount"]))
+        case "end_truce":
+            return Leave(player, TRUCE, _number(arguments["with"]))
+        case "leave_alliance":
+            return Leave(player, ALLIANCE, player)
+    return None
 
 
-def _party(home: list[int], party: list[int]) -> dict[str, Parameter]:
-    """Bounds for each sort at home; one of the best must go, so that a raid is never empty."""
-    best = max(troop for troop, count in enumerate(home) if count)
-    return {
-        TROOPS[troop]: Whole(minimum=int(troop == best), maximum=count, default=max(party[troop], int(troop == best)))
-        for troop, count in enumerate(home)
-        if count
-    }
+def _number(name: Fact) -> int:
+    return int(str(name).strip(ascii_lowercase))
 
 
-def _states(world: World, outlook: Outlook) -> Iterator[dict[str, Json]]:
-    called = names(world)
-    raids, incoming = _raids(world, outlook, called)
-    nearby = _nearby(world, outlook, called)
-    columns = (
-        world.at,
-        outlook.ranks,
-        outlook.population,
-        world.stocks,
-        world.production(),
-        world.storage(),
-        world.upkeep(),
-        world.levels,
-        world.queue,
-        world.queue_hours,
-        world.troops,
-        outlook.own_defence,
-    )
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    for player, (at, rank, people, stocks, made, room, eaten, levels, queue, hours, home, defence) in enumerate(rows):
-        yield {
-            "turn": world.turn,
-            "name": called[player],
-            "at": at,
-            "rank": rank,
-            "of": world.players,
-            "population": people,
-            "resources": dict(zip(RESOURCES, stocks, strict=True)),
-            "production_per_h": dict(zip(RESOURCES, made, strict=True)),
-            "wheat_eaten_per_h": eaten,
-            "storage": room,
-            "buildings": dict(zip(BUILDINGS, levels, strict=True)),
-            "queue": [{"building": BUILDINGS[b], "hours": h} for b, h in zip(queue, hours, strict=True) if b >= 0],
-            "troops": dict(zip(TROOPS, home, strict=True)),
-            "defence": defence,
-            "raids": raids.get(player, []),
-            "incoming": incoming.get(player, []),
-            "nearby": nearby[player],
-        }
-
-
-def _nearby(world: World, outlook: Outlook, called: list[str]) -> list[list[Json]]:
-    columns = (world.nearby, outlook.population[world.nearby], outlook.hours, outlook.defence, outlook.stocks)
-    return [
-        [
-            {"name": called[village], "population": people, "hours": hours, "defence": defence, "stocks": stocks}
-            for village, people, hours, defence, stocks in zip(*rows, strict=True)
-        ]
-        for rows in zip(*(column.tolist() for column in columns), strict=True)
-    ]
-
-
-def _raids(world: World, outlook: Outlook, called: list[str]) -> tuple[dict[int, list[Json]], dict[int, list[Json]]]:
-    """The raids of each player, and those on each player."""
-    own: dict[int, list[Json]] = {}
-    on: dict[int, list[Json]] = {}
-    village, slot = np.nonzero(world.raid_hours)
-    arriving = coming(world)
-    columns = (world.raid_target, world.raid_hours, world.raid_home, outlook.raid_attack, arriving)
-    rows = zip(village.tolist(), *(column[village, slot].tolist() for column in columns), strict=True)
-    for source, target, hours, home, attack, hostile in rows:
-        own.setdefault(source, []).append({"target": called[target], "hours": hours, "coming_home": bool(home)})
-        if hostile:
-            on.setdefault(target, []).append({"from": called[source], "hours": hours, "attack": attack})
-    return own, on
+def _troops(arguments: Mapping[str, Fact]) -> tuple[int, ...]:
+    troops = [0] * SORTS
+    for name, count in arguments.items():
+        if name in _SORT:
+            troops[_SORT[name]] = int(count)
+    return tuple(troops)

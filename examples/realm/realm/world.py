@@ -7,26 +7,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from .orders import IllegalOrder, Order, carry_out, problems
-from .raids import Battle, travel
-from .rules import HEADS, TROOPS, UPTIME_HOURS, WHEAT, Ints
+from .deeds import carry_out
+from .events import Hour
+from .market import take_back
+from .orders import IllegalOrder, Order, problems
+from .roads import travel
+from .rules import HEADS, SORTS, UPTIME_HOURS, WHEAT, Ints
 from .state import State
 
 _UPTIME_BITS = (1 << UPTIME_HOURS) - 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Hour:
-    """What happened in a turn and can't be read off the world afterwards."""
-
-    battles: list[Battle]
-    wasted: Ints  # [V] resources that found no room
-    deserted: Ints  # [V] soldiers who left for want of wheat
 
 
 class World(State):
@@ -41,44 +34,51 @@ class World(State):
         if wrong := self.problems(orders):
             place = min(wrong)
             raise IllegalOrder(f"{orders[place]} can't be carried out: {wrong[place]}")
-        carry_out(self, orders)
+        answered, missed = carry_out(self, orders)
         self.turn += 1
-        battles = travel(self)
+        battles, looks, settled = travel(self)
+        take_back(self)
         self._harvest()
         deserted = self._go_hungry()
         wasted = self._store()
         self._construct()
-        return Hour(battles=battles, wasted=wasted, deserted=deserted)
+        return Hour(battles, looks, settled, answered, missed, wasted, deserted)
 
     def _harvest(self) -> None:
-        self.stocks += self.production()
-        self.stocks[:, WHEAT] -= self.upkeep()
+        self.villages.stocks += self.production()
+        self.villages.stocks[:, WHEAT] -= self.upkeep()
 
     def _go_hungry(self) -> Ints:
         """Each missing wheat is somebody at home who leaves; who is on the road gets by."""
-        missing = np.maximum(-self.stocks[:, WHEAT], 0)
-        self.stocks[:, WHEAT] += missing
+        villages = self.villages
+        missing = np.maximum(-villages.stocks[:, WHEAT], 0)
+        villages.stocks[:, WHEAT] += missing
         deserted = np.zeros_like(missing)
-        for troop in range(len(TROOPS)):
-            leaving = np.minimum(self.troops[:, troop], -(-missing // HEADS[troop]))
-            self.troops[:, troop] -= leaving
-            self.lost[:, troop] += leaving
+        if not missing.any():
+            return deserted
+        lost = np.zeros_like(villages.troops)
+        for sort in range(SORTS):
+            leaving = np.minimum(villages.troops[:, sort], -(-missing // HEADS[sort]))
+            lost[:, sort] = leaving
             deserted += leaving
-            missing = np.maximum(missing - leaving * HEADS[troop], 0)
+            missing = np.maximum(missing - leaving * HEADS[sort], 0)
+        villages.troops -= lost
+        self.players.lost += self.by_player(lost)
         return deserted
 
     def _store(self) -> Ints:
-        over = np.maximum(self.stocks - self.storage()[:, None], 0)
-        self.stocks -= over
+        over = np.maximum(self.villages.stocks - self.storage()[:, None], 0)
+        self.villages.stocks -= over
         wasted: Ints = over.sum(axis=1)
         return wasted
 
     def _construct(self) -> None:
-        busy = self.queue[:, 0] >= 0
-        self.busy = (self.busy << 1 | busy) & _UPTIME_BITS
-        self.queue_hours[:, 0] -= busy
-        done = np.flatnonzero(busy & (self.queue_hours[:, 0] == 0))
-        self.levels[done, self.queue[done, 0]] += 1
-        for array, free in ((self.queue, -1), (self.queue_hours, 0)):
+        villages = self.villages
+        busy = villages.queue[:, 0] >= 0
+        villages.busy = (villages.busy << 1 | busy) & _UPTIME_BITS
+        villages.queue_hours[:, 0] -= busy
+        done = np.flatnonzero(busy & (villages.queue_hours[:, 0] == 0))
+        villages.levels[done, villages.queue[done, 0]] += 1
+        for array, free in ((villages.queue, -1), (villages.queue_hours, 0)):
             array[done, :-1] = array[done, 1:]
             array[done, -1] = free

@@ -17,15 +17,22 @@ from hearthmind.contracts.inference import Answer
 from hearthmind.contracts.observation import Observation
 from hearthmind.contracts.wire import Fact
 from hearthmind.legal import problem
+from realm.events import DRAW
 from realm.log import replay
 from realm.play import Turn, play
 from realm.players import Dice, any_of
-from realm.sight import COMBAT, ECONOMIC
+from realm.sight import COMBAT, ECONOMIC, STRATEGIC
 from realm.world import World
 
-STANDING = {"rank", "population", "villages"}
-ECONOMY = STANDING | {"production_before", "production_after", "wasted", "queue_uptime"}
-RAID = STANDING | {"victory", "own_losses", "enemy_losses", "resources_gained", "predicted", "result"}
+STANDING = {"day", "rank", "population", "villages", "battles_won", "battles_lost"}
+ECONOMY = STANDING | {"village", "production_before", "production_after", "wasted", "queue_uptime"}
+BATTLE = STANDING | {
+    *("errand", "target", "opponent", "own_losses", "enemy_losses", "resources_gained", "razed", "breach"),
+    *("predicted", "result"),
+}
+LOOKED = STANDING | {"target", "found", "own_losses"}
+DEALT = STANDING | {"treaty", "opponent", "accepted", "answered", "trust_change", "strategic_value"}
+DAY = STANDING | {"priority", "rank_before", "population_before", "villages_before"}
 NPCS, TURNS = 12, 60
 
 
@@ -98,31 +105,57 @@ def test_everyone_is_asked_every_turn(played: Played) -> None:
     assert {decision.observation.episode for decision in played.mind.asked} == {"seed-3"}
 
 
+def facts_of(told: Told) -> set[str]:
+    """Those that an outcome of this decision should tell."""
+    action = told.decision.action
+    if told.decision.kind == STRATEGIC:
+        return DAY
+    if action in ("raid", "attack"):
+        return BATTLE | ({"victory"} if told.facts["result"] != DRAW else set())
+    if told.decision.kind == ECONOMIC:
+        founded = {"founded", "founded_village"} if told.success else {"founded"}
+        return ECONOMY | (founded if action == "settle" else set())
+    by_action = {"scout": LOOKED, "accept": DEALT, "refuse": DEALT, "offer_truce": DEALT, "offer_alliance": DEALT}
+    return by_action.get(action, STANDING)
+
+
 def test_the_facts_are_those_that_rewards_are_made_of(played: Played) -> None:
     for told in played.mind.told:
-        is_raid = told.decision.action == "raid"
-        assert told.facts.keys() == (ECONOMY if told.decision.kind == ECONOMIC else RAID if is_raid else STANDING)
-        assert told.success == told.facts.get("victory", True)
+        assert told.facts.keys() == facts_of(told), told.decision.action
         assert told.game_time > told.decision.observation.snapshot
+    happened = {told.decision.action for told in played.mind.told}
+    assert {"build", "raid", "attack", "scout", "accept", "refuse", "offer_truce", "expand", "wait", "hold"} <= happened
+
+
+def test_success_is_what_the_world_says(played: Played) -> None:
+    for told in played.mind.told:
+        for fact in ("victory", "found", "founded", "accepted"):
+            if fact in told.facts and told.decision.action != "refuse":
+                assert told.success == told.facts[fact]
 
 
 def test_building_shows_in_its_own_outcome(played: Played) -> None:
     fields = {"woodcutter", "clay_pit", "iron_mine", "farm"}
     for told in played.mind.told:
-        if told.decision.kind == ECONOMIC:
-            grew = told.facts["production_after"] > told.facts["production_before"]  # type: ignore[operator]
-            assert grew == (told.decision.arguments.get("what") in fields)
+        if told.decision.arguments.get("what") in fields:
+            assert told.facts["production_after"] > told.facts["production_before"]  # type: ignore[operator]
 
 
-def test_raids_are_told_of_when_they_were_fought(played: Played) -> None:
-    raids = [told for told in played.mind.told if told.decision.action == "raid"]
-    assert {told.facts["result"] for told in raids} == {"win", "loss"}
-    assert {told.facts["predicted"] for told in raids} == {"win", "loss"}
-    assert any(told.game_time > told.decision.observation.snapshot + 1 for told in raids)
-    fought = sum(len(turn.battles) for turn in played.turns)
-    assert fought + played.turns[-1].raids_under_way == len(raids)
-    assert played.turns[-1].raids_under_way > 0
+def test_battles_are_told_of_when_they_were_fought(played: Played) -> None:
+    battles = [told for told in played.mind.told if "result" in told.facts]
+    assert {told.facts["result"] for told in battles} >= {"win", "loss"}
+    assert {told.facts["predicted"] for told in battles} >= {"win", "loss"}
+    assert any(told.game_time > told.decision.observation.snapshot + 1 for told in battles)
+    assert sum(len(turn.battles) for turn in played.turns) <= len(battles)
+    assert played.turns[-1].under_way > 0
     assert played.world.turn > TURNS
+
+
+def test_a_day_is_told_of_when_it_is_over(played: Played) -> None:
+    days = [told for told in played.mind.told if told.decision.kind == STRATEGIC]
+    lengths = Counter(told.game_time - told.decision.observation.snapshot for told in days)
+    assert lengths[25] == 2 * NPCS  # told after the turn in which the next one begins, but for the day of the end
+    assert len(days) >= 2 * NPCS
 
 
 def test_the_log_replays_the_play(played: Played) -> None:

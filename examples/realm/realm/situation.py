@@ -1,0 +1,271 @@
+"""What a player is shown with a question: its own standing, and what the kind of decision is about.
+
+Everything that it can't know is as it was seen or guessed (see `outlook`).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from .land import distance
+from .orders import merchants_free, parties_out
+from .outlook import Outlook, hours_since
+from .rows import ERRANDS, GOING, HOME, TRADE
+from .rules import (
+    BUILDINGS,
+    DAY_H,
+    OFFERS_SHOWN,
+    PARTIES_MAX,
+    PRIORITIES,
+    RESOURCES,
+    TREATIES,
+    TRIBES,
+    TROOPS,
+    TRUST_MAX,
+    is_night,
+)
+from .state import State
+
+Json: TypeAlias = "int | float | str | bool | list[Json] | dict[str, Json]"
+
+
+def player_name(player: int) -> str:
+    """What a player is called outside the world."""
+    return f"p{player:04}"
+
+
+def village_name(village: int) -> str:
+    """What a village is called outside the world."""
+    return f"v{village:05}"
+
+
+def spot_name(spot: int) -> str:
+    """What a free spot is called outside the world."""
+    return f"s{spot:05}"
+
+
+class Situations:
+    """What all players are shown in a turn, each part made when it is asked for."""
+
+    def __init__(self, state: State, outlook: Outlook) -> None:
+        self._state = state
+        villages, players = state.villages, state.players
+        self._turn = state.turn
+        self._ranks = outlook.ranks.tolist()
+        self._population = outlook.population.tolist()
+        self._power = outlook.power.tolist()
+        self._people = outlook.people.tolist()
+        self._tribe = players.tribe.tolist()
+        self._alliance = players.alliance.tolist()
+        self._members = np.bincount(players.alliance).tolist()
+        self._priority = players.priority.tolist()
+        self._own = players.villages.tolist()
+        self._at = villages.at.tolist()
+        self._owner = villages.owner.tolist()
+        self._stocks = villages.stocks.tolist()
+        self._made = state.production().tolist()
+        self._eaten = state.upkeep().tolist()
+        self._storage = state.storage().tolist()
+        self._levels = villages.levels.tolist()
+        self._queue = villages.queue.tolist()
+        self._queue_hours = villages.queue_hours.tolist()
+        self._troops = villages.troops.tolist()
+        self._defence = outlook.defence.tolist()
+        self._threat = outlook.threat.tolist()
+        self._merchants = merchants_free(state).tolist()
+        self._parties_out = parties_out(state).tolist()
+        self._away, self._coming = _on_the_road(state, outlook)
+        self._outlook = outlook
+        self._near = players.nearby.tolist()
+        self._near_figures = (
+            outlook.hours.tolist(),
+            outlook.known_defence.tolist(),
+            outlook.known_stocks.tolist(),
+            hours_since(state, players.seen).tolist(),
+            outlook.friendly.tolist(),
+        )
+        self._contacts = players.contacts.tolist()
+        self._trust = players.trust.tolist()
+        self._contact_friendly = outlook.contact_friendly.tolist()
+        self._active = hours_since(state, players.active).tolist()
+        self._offers = _offers(state)
+        self._of = state.size
+        self._night = is_night(state.turn)
+
+    def parties_free(self, village: int) -> bool:
+        """Whether one more party could leave the village."""
+        return bool(self._parties_out[village] < PARTIES_MAX)
+
+    def of(self, player: int, kind: str, village: int) -> dict[str, Json]:
+        """All that belongs to a question of this kind about this village."""
+        shown = self._standing(player)
+        match kind:
+            case "economic":
+                shown["village"] = self._village(village)
+                shown["incoming"] = self._coming.get(village, [])
+                shown["market"] = self._market(player, village)
+                shown["free_spots"] = self._spots(player)
+            case "combat":
+                shown["village"] = self._village(village)
+                shown["parties"] = self._away.get(player, [])
+                shown["nearby"] = self._nearby(player)
+            case "tactical":
+                shown["village"] = self._village(village)
+                shown["incoming"] = self._coming.get(village, [])
+                shown["parties"] = self._away.get(player, [])
+                plea = int(self._outlook.pleas[player])
+                shown["allies_in_danger"] = [self._in_danger(plea)] if plea >= 0 else []
+            case "diplomacy":
+                shown["contacts"] = self._dealt_with(player)
+                shown["offers"] = self._offers.get(player, [])
+            case _:
+                shown["own_villages"] = [self._village(own) for own in self._own[player] if own >= 0]
+                shown["nearby"] = self._nearby(player)
+                shown["contacts"] = self._dealt_with(player)
+                shown["free_spots"] = self._spots(player)
+        return shown
+
+    def _standing(self, player: int) -> dict[str, Json]:
+        return {
+            "turn": self._turn,
+            "day": self._turn // DAY_H,
+            "time": f"{self._turn % DAY_H:02}:00",
+            "night": self._night,
+            "name": player_name(player),
+            "tribe": TRIBES[self._tribe[player]],
+            "rank": self._ranks[player],
+            "of": self._of,
+            "population": self._population[player],
+            "army_power": self._power[player],
+            "villages": sum(own >= 0 for own in self._own[player]),
+            "allies": self._members[self._alliance[player]] - 1 if self._alliance[player] else 0,
+            "priority": PRIORITIES[self._priority[player]],
+        }
+
+    def _village(self, village: int) -> dict[str, Json]:
+        called = TROOPS[self._tribe[max(self._owner[village], 0)]]
+        return {
+            "name": village_name(village),
+            "at": self._at[village],
+            "population": self._people[village],
+            "resources": dict(zip(RESOURCES, self._stocks[village], strict=True)),
+            "production_per_h": dict(zip(RESOURCES, self._made[village], strict=True)),
+            "wheat_eaten_per_h": self._eaten[village],
+            "storage": self._storage[village],
+            "buildings": dict(zip(BUILDINGS, self._levels[village], strict=True)),
+            "queue": [
+                {"building": BUILDINGS[building], "hours": hours}
+                for building, hours in zip(self._queue[village], self._queue_hours[village], strict=True)
+                if building >= 0
+            ],
+            "troops": dict(zip(called, self._troops[village], strict=True)),
+            "defence": self._defence[village],
+            "threat": self._threat[village],
+            "merchants_free": self._merchants[village],
+        }
+
+    def _nearby(self, player: int) -> list[Json]:
+        rows = zip(self._near[player], *(figure[player] for figure in self._near_figures), strict=True)
+        return [
+            {
+                "name": village_name(village),
+                "owner": player_name(self._owner[village]) if self._owner[village] >= 0 else "nobody",
+                "population": self._people[village],
+                "hours": hours,
+                "defence": defence,
+                "stocks": stocks,
+                "seen_h_ago": seen,
+                "friendly": friendly,
+            }
+            for village, hours, defence, stocks, seen, friendly in rows
+        ]
+
+    def _dealt_with(self, player: int) -> list[Json]:
+        rows = zip(self._contacts[player], self._trust[player], self._contact_friendly[player], strict=True)
+        return [
+            {
+                "name": player_name(other),
+                "tribe": TRIBES[self._tribe[other]],
+                "rank": self._ranks[other],
+                "population": self._population[other],
+                "army_power": self._power[other],
+                "trust": trust * 10 / TRUST_MAX,
+                "friendly": friendly,
+                "in_alliance": self._alliance[other] > 0,
+                "last_order_h_ago": self._active[other],
+            }
+            for other, trust, friendly in rows
+        ]
+
+    def _spots(self, player: int) -> list[Json]:
+        if not self._outlook.may_found[player]:
+            return []
+        home = self._at[player]
+        shown: list[Json] = []
+        for spot in self._outlook.spots[player].tolist():
+            if spot >= 0:
+                at = self._state.spots[spot]
+                shown.append({"name": spot_name(spot), "cells_away": round(float(distance(at, np.array(home))), 1)})
+        return shown
+
+    def _market(self, player: int, village: int) -> list[Json]:
+        del village
+        market = self._state.market
+        return [
+            {
+                "offer": f"m{int(market.number[place])}",
+                "gives": RESOURCES[int(market.give[place])],
+                "wants": RESOURCES[int(market.want[place])],
+                "amount": int(market.amount[place]),
+            }
+            for place in self._outlook.market[player].tolist()
+            if place >= 0
+        ]
+
+    def _in_danger(self, village: int) -> dict[str, Json]:
+        return {
+            "village": village_name(village),
+            "owner": player_name(self._owner[village]),
+            "defence": self._defence[village],
+            "threat": self._threat[village],
+        }
+
+
+def _on_the_road(state: State, outlook: Outlook) -> tuple[dict[int, list[Json]], dict[int, list[Json]]]:
+    """The parties of each player, and those who come to rob or attack each village."""
+    parties = state.parties
+    away: dict[int, list[Json]] = {}
+    coming: dict[int, list[Json]] = {}
+    columns = (parties.player, parties.village, parties.errand, parties.target, parties.hours, parties.phase)
+    rows = zip(
+        *(column.tolist() for column in columns), outlook.force.tolist(), parties.hostile().tolist(), strict=True
+    )
+    for player, village, errand, target, hours, phase, force, hostile in rows:
+        if errand == TRADE:
+            continue
+        where = spot_name(target) if ERRANDS[errand] == "settle" else village_name(target)
+        doing = {GOING: "on the way", HOME: "coming home"}.get(phase, "staying")
+        away.setdefault(player, []).append({"errand": ERRANDS[errand], "to": where, "hours": hours, "doing": doing})
+        if hostile:
+            coming.setdefault(target, []).append({"from": village_name(village), "hours": hours, "strength": force})
+    return away, coming
+
+
+def _offers(state: State) -> dict[int, list[Json]]:
+    offers = state.offers
+    shown: dict[int, list[Json]] = {}
+    columns = (offers.to, offers.number, offers.maker, offers.treaty, offers.gift, offers.amount)
+    for to, number, maker, treaty, gift, amount in zip(*(column.tolist() for column in columns), strict=True):
+        mine = shown.setdefault(to, [])
+        if len(mine) < OFFERS_SHOWN:
+            mine.append(
+                {
+                    "offer": f"o{number}",
+                    "from": player_name(maker),
+                    "treaty": TREATIES[treaty],
+                    "gift": {RESOURCES[gift]: amount},
+                }
+            )
+    return shown
