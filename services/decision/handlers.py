@@ -20,12 +20,13 @@ from hearthmind.bus.consume import Consuming, Delivery
 from hearthmind.bus.leases import Lease
 from hearthmind.bus.publish import DEADLINE, TTL, PubAck, Publisher, StreamFull
 from hearthmind.bus.wire import decode, encode
+from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import HearthmindError, Refused
 from hearthmind.flow import Consumer
 from hearthmind.telemetry import metrics, names, trace
-from services.decision.machine import Act, Ask, Drop, Effect, Key, Partition, Seen
+from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen, without_answer
 from services.decision.settings import Decision
 from services.decision.triage import parse
 
@@ -41,7 +42,6 @@ class Misplaced(Refused):
 class Ticket(msgspec.Struct, eq=False):
     """What is needed to settle an observation: its delivery and its span."""
 
-    key: Key
     delivery: Delivery
     span: trace.Span | None
 
@@ -60,7 +60,6 @@ class Handlers:
         self._triage = parse(settings.triage, settings.pool, settings.model)
         self._partitions: dict[int, Partition] = {}
         self._replies: dict[int, Subscription] = {}
-        self._waiting: dict[int, dict[Key, Ticket]] = {}
         self._alarm = Alarm(self._on_alarm)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,9 +79,9 @@ class Handlers:
         """A partition is no longer ours: what is in flight goes back at once, and another decides it."""
         for consumer in consumers:
             self._consuming.remove(consumer.stream, consumer.name)
-        self._partitions.pop(number, None)
+        partition = self._partitions.pop(number, None)
         replies = self._replies.pop(number, None)
-        for ticket in self._waiting.pop(number, {}).values():
+        for ticket in map(_as_ticket, partition.tickets if partition else ()):
             await ticket.delivery.retry(0.001)
             trace.end(ticket.span, error="the partition went to another process")
         if replies and not self._nc.is_closed:
@@ -92,9 +91,9 @@ class Handlers:
         """Tells the broker, again and again, that what waits for an engine is still being worked on."""
         while True:
             await asyncio.sleep(EXTEND_EVERY_S)
-            for tickets in list(self._waiting.values()):
-                for ticket in list(tickets.values()):
-                    await ticket.delivery.extend()
+            for partition in list(self._partitions.values()):
+                for ticket in partition.tickets:
+                    await _as_ticket(ticket).delivery.extend()
 
     async def finish(self, within_s: float = 3.0) -> None:
         """Waits for what is being published."""
@@ -116,7 +115,7 @@ class Handlers:
             self._spawn(delivery.retry(0.001))
             return
         stored_s = self._clock.monotonic_s(delivery.stored_s)
-        ticket = Ticket((game, npc, observation.id), delivery, self._span(observation, delivery))
+        ticket = Ticket(delivery, self._span(observation, delivery))
         seen = Seen(
             observation,
             delivery.attempt.delivered,
@@ -159,53 +158,41 @@ class Handlers:
     def _carry_out(self, partition: Partition, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Act):
-                self._no_longer_waiting(partition, effect.ticket)
                 self._spawn(self._act(effect))
             elif isinstance(effect, Ask):
-                ticket = _ticket(effect)
-                self._waiting.setdefault(partition.number, {})[ticket.key] = ticket
                 self._spawn(self._ask(partition, effect))
             else:
-                self._no_longer_waiting(partition, effect.ticket)
                 self._spawn(self._drop(effect))
         self._alarm.set(partition.wakes_s)
 
-    def _no_longer_waiting(self, partition: Partition, ticket: object) -> None:
-        assert isinstance(ticket, Ticket)
-        waiting = self._waiting.get(partition.number, {})
-        if waiting.get(ticket.key) is ticket:
-            del waiting[ticket.key]
-
     async def _act(self, effect: Act) -> None:
-        action, detail, ticket = effect.action, effect.detail, _ticket(effect)
+        action, ticket = effect.action, _as_ticket(effect.ticket)
         give_up_s = max(0.0, effect.deadline_s - time.monotonic())
         headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
         subject = ids.chosen_subject(action.game, action.npc)
         message_id = ids.message_id(action.game, action.npc, action.decision)
         try:
-            stored = await self._publisher.send(subject, encode(action), message_id, headers, give_up_s)
-            kept = await self._send_detail(effect, headers)
-            _tell_winner(action.decision, await stored)
-            if kept:
-                await _or_lost(kept)
+            stored = await self._publisher.publish(subject, encode(action), message_id, headers, give_up_s)
+            _tell_winner(action.decision, stored)
+            detail = without_answer(effect.detail) if stored.duplicate else effect.detail
+            await _or_lost(await self._send_detail(detail, headers))
         except HearthmindError as error:
             log.warning("decision %s: not published, so it is left to the broker: %s", action.decision, error)
             trace.end(ticket.span, error=str(error))
             return
         await ticket.delivery.acknowledge()
-        metrics.decided(action, detail.tier)
+        metrics.decided(action, effect.detail.tier)
         trace.end(
             ticket.span, attributes={names.SOURCE: action.source, names.WHY: action.why, names.ACTION: action.action}
         )
 
-    async def _send_detail(self, effect: Act, headers: dict[str, str]) -> asyncio.Future[PubAck] | None:
-        detail = effect.detail
+    async def _send_detail(self, detail: DecisionMade, headers: dict[str, str]) -> asyncio.Future[PubAck]:
         message_id = ids.message_id(detail.game, detail.npc, detail.decision, "detail")
         subject = ids.decision_subject(detail.game, detail.npc)
         return await self._publisher.send(subject, encode(detail), message_id, headers, 10.0)
 
     async def _ask(self, partition: Partition, effect: Ask) -> None:
-        infer, ticket = effect.infer, _ticket(effect)
+        infer, ticket = effect.infer, _as_ticket(effect.ticket)
         left_s = effect.deadline_s - time.monotonic()
         headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
         headers[DEADLINE] = f"{self._clock.broker_s(effect.deadline_s):.3f}"
@@ -221,7 +208,7 @@ class Handlers:
             self._carry_out(partition, partition.refused(key, infer.attempt, str(error), time.monotonic()))
 
     async def _drop(self, effect: Drop) -> None:
-        ticket = _ticket(effect)
+        ticket = _as_ticket(effect.ticket)
         metrics.count(names.DROPPED, 1, {names.GAME: ticket.delivery.subject.split(".")[2]})
         await ticket.delivery.acknowledge()
         trace.end(ticket.span, error=effect.why)
@@ -244,9 +231,9 @@ class Handlers:
             log.error("an effect failed; the broker will deliver its observation again", exc_info=task.exception())
 
 
-def _ticket(effect: Effect) -> Ticket:
-    assert isinstance(effect.ticket, Ticket)
-    return effect.ticket
+def _as_ticket(ticket: object) -> Ticket:
+    assert isinstance(ticket, Ticket)
+    return ticket
 
 
 def _tell_winner(decision: str, stored: PubAck) -> None:

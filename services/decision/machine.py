@@ -39,7 +39,10 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Act(msgspec.Struct, frozen=True):
-    """Publish this action and its detail before the deadline, then acknowledge."""
+    """Publish this action before the deadline, then its detail, then acknowledge.
+
+    Where the action was stored before, the detail goes `without_answer`: the one that counts may be another attempt's.
+    """
 
     ticket: object
     action: ActionChosen
@@ -88,6 +91,11 @@ class Partition:
     def waiting(self) -> int:
         """How many decisions wait for an engine."""
         return len(self._waiting)
+
+    @property
+    def tickets(self) -> list[object]:
+        """Of what waits for an engine: to be kept for longer, or to be given back when the partition goes."""
+        return [waiting.seen.ticket for waiting in self._waiting.values()]
 
     @property
     def wakes_s(self) -> float | None:
@@ -230,6 +238,11 @@ class Partition:
             episode=observation.episode,
         )
         return Act(seen.ticket, action, detail, seen.deadline_s)
+
+
+def without_answer(detail: DecisionMade) -> DecisionMade:
+    """The detail of a decision whose action is, or may be, that of another attempt: without what only that one knows."""
+    return msgspec.structs.replace(detail, answer="", worker="", tokens_in=0, tokens_out=0)
 
 
 _answers = msgspec.json.Decoder(Answer)

@@ -22,7 +22,7 @@ from nats.errors import Error as NatsError
 from hearthmind import ids
 from hearthmind.bus.consume import Delivery, settle_delivery
 from hearthmind.bus.publish import Publisher
-from hearthmind.bus.settle import Retry, before_handling, reason_of, settle
+from hearthmind.bus.settle import Retry, reason_of, settle
 from hearthmind.bus.wire import encode
 from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.flow import Consumer
@@ -32,7 +32,7 @@ from hearthmind.store.keep import prune_inbox
 from hearthmind.store.rows import OutcomeRow
 from hearthmind.telemetry import metrics, names, trace
 from services.reward.letters import letter_row
-from services.reward.reading import Incoming, read
+from services.reward.reading import Incoming, readable_of
 from services.reward.settings import Reward
 from services.reward.transaction import confirmations, store, sweep
 
@@ -66,7 +66,7 @@ class Handlers:
         """Stores a batch, tells the games which outcomes are stored, and settles every message."""
         deliveries = [Delivery(self._nc, message, consumer.deliveries_max) for message in messages]
         async with _held(deliveries, consumer.ack_wait_s / 3):
-            readable, settled = _read(deliveries)
+            readable, settled = readable_of(deliveries)
             spans = [_span(incoming) for incoming in readable]
             done = await self._store(readable) if readable else []
             await self._confirm(each.incoming for each in done if each.error is None)
@@ -163,27 +163,6 @@ class Handlers:
             await settle_delivery(delivery, error, self._publisher)
         except HearthmindError as cause:
             log.warning("%s is left to the broker: %s", delivery.subject, cause)
-
-
-def _read(deliveries: Iterable[Delivery]) -> tuple[list[Incoming], list[tuple[Delivery, BaseException | None]]]:
-    """Those that can be stored, and those that are settled already."""
-    readable: list[Incoming] = []
-    settled: list[tuple[Delivery, BaseException | None]] = []
-    for delivery in deliveries:
-        error = before_handling(delivery.attempt)
-        incoming = None
-        if error is None:
-            try:
-                incoming = read(delivery)
-            except Exception as raised:
-                error = raised
-        if isinstance(incoming, Incoming):
-            readable.append(incoming)
-        else:
-            settled.append((delivery, error))
-            if incoming:
-                log.info("%s: passed over, since nobody here knows a %.64r", delivery.subject, incoming.said)
-    return readable, settled
 
 
 def _delivery(incoming: Incoming) -> Delivery:

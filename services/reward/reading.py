@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from hearthmind import ids
-from hearthmind.bus.settle import Attempt
+from hearthmind.bus.settle import Attempt, before_handling
 from hearthmind.bus.wire import decode_any
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
@@ -22,6 +23,8 @@ from hearthmind.errors import Refused
 from hearthmind.store.rows import DecisionRow, Key, OutcomeRow, TextRow
 from hearthmind.store.storable import storable_json, storable_text
 from hearthmind.telemetry import trace
+
+log = logging.getLogger("hearthmind.reward")
 
 ACTION, DETAIL, OUTCOME = "action", "detail", "outcome"
 
@@ -40,6 +43,9 @@ class Arrived(Protocol):
     sequence: int
     stored_s: float
     attempt: Attempt
+
+
+A = TypeVar("A", bound=Arrived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,27 @@ def read(arrived: Arrived) -> Incoming | Unknown:
         raise Misplaced(subject=arrived.subject, expected=expected)
     message_id = ids.message_id(row.game, row.npc, row.decision, part)
     return Incoming(arrived, part, message_id, row, _text_rows(row, seen) if seen else ())
+
+
+def readable_of(deliveries: Iterable[A]) -> tuple[list[Incoming], list[tuple[A, BaseException | None]]]:
+    """Those that can be stored, and those that are settled already."""
+    readable: list[Incoming] = []
+    settled: list[tuple[A, BaseException | None]] = []
+    for delivery in deliveries:
+        error = before_handling(delivery.attempt)
+        incoming = None
+        if error is None:
+            try:
+                incoming = read(delivery)
+            except Exception as raised:
+                error = raised
+        if isinstance(incoming, Incoming):
+            readable.append(incoming)
+        else:
+            settled.append((delivery, error))
+            if incoming:
+                log.info("%s: passed over, since nobody here knows a %.64r", delivery.subject, incoming.said)
+    return readable, settled
 
 
 def _action_row(action: ActionChosen, arrived: Arrived) -> DecisionRow:

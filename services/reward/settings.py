@@ -23,3 +23,4 @@ class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inbox_kept_s: Seconds = 8 * 24 * 3600
     """How long a message is known again: longer than the EXPERIENCE stream keeps and can redeliver it."""
     prune_every_s: Seconds = 3600
+    """How often the inbox is cleared of what is older."""

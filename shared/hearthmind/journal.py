@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +24,14 @@ REWRITE_AFTER_LINES = 5_000
 
 class JournalFull(HearthmindError):
     """{count} outcomes wait in the journal {path} and none is confirmed. Is the platform's reward service running?"""
+
+
+class Remembered(NamedTuple):
+    """What a journal's file says: the outcomes that wait, and how whole it is."""
+
+    pending: dict[str, Entry]
+    is_torn: bool
+    damaged: int
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,6 +49,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 _decoder = msgspec.json.Decoder(Entry)
 _encoder = msgspec.json.Encoder()
+
+
+def remembered(data: bytes) -> Remembered:
+    """Reads a journal's file, as a crash left it."""
+    *lines, torn = data.split(b"\n")
+    pending: dict[str, Entry] = {}
+    damaged = 0
+    for line in lines:
+        try:
+            entry = _decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeError):
+            damaged += 1
+            continue
+        if entry.is_confirmation:
+            pending.pop(entry.id, None)
+        else:
+            pending[entry.id] = entry
+    return Remembered(pending, bool(torn), damaged)
 
 
 class Journal:
@@ -108,19 +135,8 @@ class Journal:
     def _read(self, path: Path) -> None:
         if not path.exists():
             return
-        *lines, torn = path.read_bytes().split(b"\n")
-        damaged = 0
-        for line in lines:
-            try:
-                entry = _decoder.decode(line)
-            except (msgspec.MsgspecError, UnicodeError):
-                damaged += 1
-                continue
-            if entry.is_confirmation:
-                self._pending.pop(entry.id, None)
-            else:
-                self._pending[entry.id] = entry
-        if torn:
+        self._pending, is_torn, damaged = remembered(path.read_bytes())
+        if is_torn:
             log.info("the last line of %s was torn by a crash; it was never sent", path)
         if damaged:
             kept = path.with_suffix(".damaged")

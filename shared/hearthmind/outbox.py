@@ -18,6 +18,7 @@ from hearthmind.contracts.outcome import OutcomesStored
 from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.journal import Journal
 from hearthmind.telemetry import names, trace
+from hearthmind.unconfirmed import Unconfirmed
 
 log = logging.getLogger("hearthmind.client")
 
@@ -37,7 +38,7 @@ class Outbox:
         self._nc = nc
         self._publisher = publisher
         self._game = game
-        self._sent: dict[str, tuple[float, int]] = {}
+        self._unconfirmed = Unconfirmed(game, journal)
         self._all_stored = asyncio.Event()
         self._resending: asyncio.Task[None] | None = None
 
@@ -57,25 +58,16 @@ class Outbox:
         self.reported += 1
 
     async def send(self, decision: str, after: trace.Span | None = None) -> None:
-        """Sends an outcome of the journal, for the first time or again.
-
-        Each time it has another message id: under the same one the broker would swallow it, and a confirmation that was
-        lost would never be said again.
-        """
-        entry = self.journal.get(decision)
-        if entry is None:
+        """Sends an outcome of the journal, for the first time or again."""
+        sending = self._unconfirmed.begin(decision, time.monotonic(), time.time())
+        if sending is None:
             return
-        number = self._next_number(decision)
-        self._sent[decision] = (time.monotonic(), number)
         span = None
         if after is not None:
             attributes = {names.DECISION_ID: decision, names.MESSAGING_SYSTEM: "nats"}
             span = trace.start(names.SPAN_REPORT, trace.PRODUCER, after.get_span_context(), attributes)
-        message_id = ids.message_id(self._game, entry.subject.rpartition(".")[2], decision, f"outcome-{number}")
         try:
-            stored = await self._publisher.send(
-                entry.subject, bytes(entry.body), message_id, trace.headers(span), RESEND_AFTER_S
-            )
+            stored = await self._publisher.send(*sending, trace.headers(span), RESEND_AFTER_S)
             stored.add_done_callback(_noted)
         except Unavailable as error:
             log.info("the outcome of %s waits in the journal: %s", decision, error)
@@ -92,43 +84,24 @@ class Outbox:
             return False
         return True
 
-    def _next_number(self, decision: str) -> int:
-        """Which try this is. What an earlier life sent is unknown, so its outcomes go on from the time of day."""
-        if decision in self._sent:
-            return self._sent[decision][1] + 1
-        return 0 if self.journal.is_new(decision) else int(time.time())
-
     async def _on_stored(self, msg: Msg) -> None:
         try:
             stored = decode(msg.data, OutcomesStored)
         except HearthmindError as error:
             log.warning("a confirmation is passed over: %s", error)
             return
-        for decision in stored.decisions:
-            if self.journal.confirm(decision):
-                self.stored += 1
-            self._sent.pop(decision, None)
+        self.stored += self._unconfirmed.stored(stored.decisions)
         if not len(self.journal):
             self._all_stored.set()
 
     async def _resend(self) -> None:
-        """Sends again what was not confirmed in a while; after a crash, everything that the journal still holds."""
+        """Sends again what is due."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._nc.is_connected:
-                for decision in self._due(time.monotonic()):
+                for decision in self._unconfirmed.due(time.monotonic(), RESEND_AFTER_S, RESEND_AT_ONCE_MAX):
                     await self.send(decision)
                     self.resent += 1
-
-    def _due(self, now_s: float) -> list[str]:
-        due: list[str] = []
-        for entry in self.journal.pending():
-            sent_s, _ = self._sent.get(entry.id, (float("-inf"), 0))
-            if now_s - sent_s >= RESEND_AFTER_S:
-                due.append(entry.id)
-            if len(due) >= RESEND_AT_ONCE_MAX:
-                break
-        return due
 
 
 def _noted(stored: asyncio.Future[Any]) -> None:

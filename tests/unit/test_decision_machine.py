@@ -12,7 +12,7 @@ from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import CannotStart
 from hearthmind.testing.observations import an_observation, observations
-from services.decision.machine import ANSWER_KEPT_MAX, Act, Ask, Drop, Effect, Partition, Seen
+from services.decision.machine import ANSWER_KEPT_MAX, Act, Ask, Drop, Effect, Partition, Seen, without_answer
 from services.decision.triage import parse
 
 MODEL = parse(("*=model",), "rules", "rules_scripted")
@@ -67,6 +67,26 @@ def test_a_model_is_asked_and_its_answer_is_acted_on() -> None:
     assert (effect.action.source, effect.action.action) == ("model", "wait")
     assert effect.action.stages_ms["queue"] == 2.0
     assert state.waiting == 0
+
+
+def test_what_waits_for_an_engine_can_be_kept_or_given_back() -> None:
+    state, one, other = partition(), an_observation(npc="a"), an_observation(npc="b")
+    state.observed(seen(one), 0.0)
+    state.observed(seen(other), 0.0)
+    state.observed(seen(one, attempt=2), 0.1)
+    assert state.tickets == [(other.id, 1), (one.id, 2)]
+    state.replied(reply(other), 0.2)
+    assert state.tickets == [(one.id, 2)]
+
+
+def test_the_detail_of_another_attempts_action_says_nothing_of_this_ones_answer() -> None:
+    state, observation = partition(), an_observation()
+    state.observed(seen(observation, attempt=2), 0.0)
+    detail = acted(state.replied(reply(observation, attempt=2, worker="w", tokens_in=3, tokens_out=4), 0.1)).detail
+    told = without_answer(detail)
+    assert (detail.answer, detail.worker, detail.tokens_in) == ('{"action":"wait"}', "w", 3)
+    assert (told.answer, told.worker, told.tokens_in, told.tokens_out) == ("", "", 0, 0)
+    assert (told.observation, told.decision, told.tier) == (detail.observation, detail.decision, detail.tier)
 
 
 BAD_ANSWERS = [

@@ -1,0 +1,74 @@
+"""Which outcomes are sent, when, and under which id: until the platform has stored them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hearthmind.journal import Journal
+from hearthmind.unconfirmed import Unconfirmed
+
+SUBJECT = "game.realm.outcome.p1"
+
+
+def written_down(*decisions: str) -> Unconfirmed:
+    unconfirmed = Unconfirmed("realm", Journal())
+    for decision in decisions:
+        unconfirmed.journal.add(decision, SUBJECT, b"{}")
+    return unconfirmed
+
+
+def test_each_try_has_an_id_of_its_own() -> None:
+    unconfirmed = written_down("d1")
+    tries = [unconfirmed.begin("d1", now_s, 1e9) for now_s in (0.0, 5.0, 10.0)]
+    assert [each.message_id for each in tries if each] == [f"realm/p1/d1/outcome-{number}" for number in range(3)]
+    assert tries[0] == (SUBJECT, b"{}", "realm/p1/d1/outcome-0")
+
+
+def test_what_an_earlier_life_wrote_down_goes_on_from_the_time_of_day(tmp_path: Path) -> None:
+    path = tmp_path / "realm.jsonl"
+    Journal(path).add("d1", SUBJECT, b"{}")
+    unconfirmed = Unconfirmed("realm", Journal(path))
+    unconfirmed.journal.add("d2", SUBJECT, b"{}")
+    tries = [unconfirmed.begin(decision, 0.0, 1_924_992_000.7) for decision in ("d1", "d2", "d1")]
+    ids = [each.message_id.rpartition("-")[2] for each in tries if each]
+    assert ids == ["1924992000", "0", "1924992001"]
+
+
+def test_what_is_stored_is_neither_sent_nor_due() -> None:
+    unconfirmed = written_down("d1", "d2")
+    assert unconfirmed.stored(["d1", "d9", "d1"]) == 1
+    assert unconfirmed.begin("d1", 0.0, 0.0) is None
+    assert unconfirmed.due(100.0, 5.0, 10) == ["d2"]
+
+
+def test_what_was_not_confirmed_in_a_while_is_due_and_not_too_much_at_once() -> None:
+    unconfirmed = written_down("d1", "d2", "d3")
+    assert unconfirmed.due(0.0, 5.0, 10) == ["d1", "d2", "d3"]
+    unconfirmed.begin("d1", 0.0, 0.0)
+    unconfirmed.begin("d2", 3.0, 0.0)
+    assert unconfirmed.due(4.9, 5.0, 10) == ["d3"]
+    assert unconfirmed.due(5.0, 5.0, 10) == ["d1", "d3"]
+    assert unconfirmed.due(8.0, 5.0, 2) == ["d1", "d2"]
+
+
+steps = st.lists(st.tuples(st.sampled_from(("write", "send", "store")), st.integers(0, 4)), max_size=30)
+
+
+@given(steps)
+def test_what_was_written_down_is_due_until_it_is_stored(steps: list[tuple[str, int]]) -> None:
+    unconfirmed, written, stored, used = written_down(), set[str](), set[str](), set[str]()
+    for now_s, (what, number) in enumerate(steps):
+        decision = f"d{number}"
+        if what == "write" and decision not in written:
+            unconfirmed.journal.add(decision, SUBJECT, b"{}")
+            written.add(decision)
+        elif what == "send" and (sending := unconfirmed.begin(decision, now_s, 0.0)):
+            assert sending.message_id not in used
+            used.add(sending.message_id)
+        elif what == "store" and decision in written:
+            unconfirmed.stored([decision])
+            stored.add(decision)
+        assert set(unconfirmed.due(now_s + 5.0, 5.0, 10)) == written - stored
