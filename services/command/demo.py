@@ -1,4 +1,12 @@
-"""The demo: a game played by minds over the whole platform, watched live, ended with the count of everything."""
+"""The demo: a game played by minds over the whole platform, watched live, ended with the count of everything.
+
+Any game will do that is installed under the entry point `hearthmind.games` as
+
+    async def play(mind, *, npcs, seed, until, on_turn, turn_s, answer_within_s, episode) -> object
+
+It plays until `until()` holds, reports every decision, all under the one `episode` by which the demo counts, and tells
+`on_turn` of each turn what view.Turn names.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +22,10 @@ from typing import Any
 from rich.console import Console
 
 from hearthmind.client import Client, connect
-from hearthmind.errors import CannotStart, Unavailable
+from hearthmind.errors import CannotStart, HearthmindError, Unavailable
 from hearthmind.flow import game_user
 from hearthmind.ids import new_decision_id
-from hearthmind.settings import Telemetry
+from hearthmind.settings import Flow, Telemetry
 from hearthmind.store.engine import create_engine, transaction
 from hearthmind.store.read import EpisodeTotals, episode_totals
 from hearthmind.telemetry.setup import start_telemetry
@@ -51,7 +59,8 @@ Meanwhile = Callable[[Platform, Client], Coroutine[object, object, None]]
 async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = None) -> tuple[Summary, Figures]:
     """Starts the platform, plays, waits until everything is stored, and stops the platform."""
     play = _game(demo.game)
-    options = Options(folder=demo.folder, sync_interval="1s", sample_ratio=demo.sample_ratio)
+    flow = Flow(games=(demo.game,))
+    options = Options(folder=demo.folder, flow=flow, sync_interval="1s", sample_ratio=demo.sample_ratio)
     began_s = time.monotonic()
     async with Platform(options, say=lambda line: console.print(f"[dim]{line}[/dim]", highlight=False)) as platform:
         console.print(f"everything runs after {time.monotonic() - began_s:.1f} s")
@@ -63,6 +72,11 @@ async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = N
             async with connect(address, game=demo.game, journal=journal) as mind, asyncio.TaskGroup() as group:
                 beside = group.create_task(meanwhile(platform, mind)) if meanwhile else None
                 return await _play(demo, play, platform, mind, console, beside)
+        except ExceptionGroup as several:  # the group's; an error of ours is a message, however many wrapped it
+            first = several.exceptions[0]
+            if isinstance(first, HearthmindError):
+                raise first from first.__cause__
+            raise
         finally:
             end_telemetry()
 

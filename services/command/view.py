@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,6 +19,19 @@ from hearthmind.store.read import EpisodeTotals
 from services.command.figures import Figures, Summary
 
 REFRESH_PER_S = 4
+LINES_MAX = 14
+ACTIONS_MAX = 8
+
+
+class Turn(Protocol):
+    """What a game tells `on_turn`. Each part may be missing, and there may be more for those who know the game."""
+
+    turn: int
+    """How many turns have passed."""
+    actions: Mapping[str, int]
+    """How often each action was chosen in it."""
+    lines: Sequence[str]
+    """What there is to see, the most telling first: the first ones are shown as they are, cut off at the edge."""
 
 
 class View:
@@ -31,11 +44,11 @@ class View:
         self._seconds = seconds
         self._figures = figures
         self._mind = mind
-        self._turn: Any = None
+        self._turn: Turn | None = None
         self._began_s = time.monotonic()
         self._rate = (self._began_s, 0, 0.0)
 
-    def on_turn(self, turn: Any) -> None:
+    def on_turn(self, turn: Turn) -> None:
         """A turn of the game has ended."""
         self._turn = turn
 
@@ -49,15 +62,15 @@ class View:
             yield
 
     def __rich__(self) -> Group:
-        return Group(self._head(), self._latencies(), self._ranks(), self._foot())
+        return Group(self._head(), self._latencies(), picture(self._turn), self._foot())
 
     def _head(self) -> Table:
         passed_s = time.monotonic() - self._began_s
         grid = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=self._seconds, completed=min(passed_s, self._seconds), width=30)
-        hour = f"game hour {self._turn.turn}" if self._turn else "the world begins"
+        turn = f"turn {getattr(self._turn, 'turn', '')}" if self._turn else "the game begins"
         rate = f"{self._per_s():.0f} decisions/s"
-        grid.add_row(f"[bold]{self._npcs} characters[/bold]", hour, bar, rate, f"[dim]{self.phase}[/dim]")
+        grid.add_row(f"[bold]{self._npcs} characters[/bold]", turn, bar, rate, f"[dim]{self.phase}[/dim]")
         return grid
 
     def _per_s(self) -> float:
@@ -71,12 +84,6 @@ class View:
     def _latencies(self) -> Table:
         return latency_table(self._figures)
 
-    def _ranks(self) -> Text:
-        if not self._turn:
-            return Text("")
-        first = "   ".join(f"{rank}. {name} ({people})" for rank, (name, people) in enumerate(self._turn.top, 1))
-        return Text(f"ranks  {first}   raids under way {self._turn.raids_under_way}")
-
     def _foot(self) -> Text:
         totals, tally = self.totals, self._mind.tally
         reward = "" if totals.reward_mean is None else f", mean reward {totals.reward_mean:+.3f}"
@@ -85,6 +92,22 @@ class View:
             f"outcomes {self._mind.outcomes}   experiences {totals.experiences}{reward}   "
             f"fallbacks {fallbacks}   illegal {tally.illegal}   late {tally.late}"
         )
+
+
+def picture(turn: Turn | None) -> Text:
+    """A turn of any game, in its own lines; nothing in them is taken for markup."""
+    return Text("\n".join(_lines(turn)), no_wrap=True, overflow="ellipsis")
+
+
+def _lines(turn: Turn | None) -> Iterator[str]:
+    actions: Mapping[str, int] = getattr(turn, "actions", {})
+    often = sorted(actions.items(), key=lambda item: -item[1])[:ACTIONS_MAX]
+    if often:
+        yield "actions  " + "   ".join(f"{name} {count:,}" for name, count in often)
+    if top := getattr(turn, "top", ()):  # a world with ranks, such as the Realm
+        first = "   ".join(f"{rank}. {name} ({people})" for rank, (name, people) in enumerate(top, 1))
+        yield f"ranks  {first}   raids under way {getattr(turn, 'raids_under_way', 0)}"
+    yield from getattr(turn, "lines", ())[:LINES_MAX]
 
 
 def latency_table(figures: Figures) -> Table:
@@ -118,4 +141,5 @@ def print_summary(console: Console, summary: Summary, figures: Figures) -> None:
     if summary.slowest:
         console.print(f"  ./just trace {summary.slowest}    follow the slowest decision through every hop")
     console.print("  ./just demo --npcs 500    ten times as many characters")
+    console.print("  ./just demo --game village    another game: people who are spoken to")
     console.print("  ./just up                 the platform alone, for a game of your own (README, Connect a game)")
