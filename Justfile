@@ -3,7 +3,7 @@ set positional-arguments
 
 # ---- run -------------------------------------------------------------------------------------------------------------
 
-# Play the Realm on an embedded NATS and Postgres: [--npcs N] [--seconds S] [--seed K] [--json]
+# Play the Realm, or another --game, on an embedded NATS and Postgres: [--npcs N] [--seconds S] [--seed K] [--json]
 [group('run')]
 demo *args:
     @hearthmind demo "$@"
@@ -22,6 +22,11 @@ trace *args:
 [group('run')]
 doctor *args:
     @hearthmind doctor "$@"
+
+# Show the documentation at http://127.0.0.1:8000, until Ctrl-C
+[group('run')]
+docs-serve *args:
+    @NO_MKDOCS_2_WARNING=1 mkdocs serve -f infra/docs/mkdocs.yml "$@"
 
 # ---- check -----------------------------------------------------------------------------------------------------------
 
@@ -46,6 +51,17 @@ types:
 imports:
     lint-imports --no-cache
 
+# Build the documentation into dist/site and check its links
+[group('check')]
+docs:
+    @NO_MKDOCS_2_WARNING=1 mkdocs build --strict -f infra/docs/mkdocs.yml
+    @echo "every link leads somewhere; open dist/site/index.html"
+
+# Live the platform's lives by seed, laws checked after each step: [--seed N] [--seeds A-B] [--break LAW] [--faults A,B]
+[group('check')]
+simulate *args:
+    @python -m tests.simulation "$@"
+
 # How fast the loop is, against bare nats-py in the same run (ten minutes)
 [group('check')]
 bench *args:
@@ -59,7 +75,7 @@ format:
     ruff check --fix .
     ruff format .
 
-# Write the pages that are made from the code: the flow, the messages
+# Write the pages that are made from the code: the flow, the messages, the settings, the commands
 [group('keep')]
 reference:
     python -m services.command.reference

@@ -18,6 +18,7 @@ from hearthmind.flow import game_user
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
 from services.command import dead_letters as dead_letters_command
+from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
 from services.command.doctor import doctor as run_doctor
 from services.command.platform import TRACES, Options, Platform, provision_at
@@ -34,15 +35,16 @@ Folder = Annotated[Path, typer.Option(help="Where the platform keeps its data.")
 def demo(
     npcs: Annotated[int, typer.Option(min=1, max=20_000, help="How many characters play.")] = 50,
     seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    game: Annotated[str, typer.Option(help="Which installed game: realm, board, village, or your own.")] = "realm",
     seed: Annotated[int, typer.Option(min=0, help="The world's seed.")] = 7,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as one last line of JSON.")] = False,
     sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
     answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 2.0,
     folder: Folder = HOME / "demo",
 ) -> None:
-    """Play the Realm on an embedded NATS and Postgres, and count everything at the end."""
+    """Play a game on an embedded NATS and Postgres, and count everything at the end."""
     console = Console(stderr=json, highlight=False)
-    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within)
+    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game)
     summary, figures = asyncio.run(run_demo(asked, console))
     print_summary(console, summary, figures)
     if json:
@@ -59,12 +61,13 @@ def up(
     sync: Annotated[
         str, typer.Option(help="When the broker's files are on disk: always, or a time such as 1s.")
     ] = "always",
+    sample: Annotated[float | None, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = None,
 ) -> None:
     """Start NATS, Postgres and the services here, and keep them alive until Ctrl-C."""
     flow = load("flow", Flow)
     games = tuple(dict.fromkeys((*flow.games, *(game or ()))))
     flow = msgspec.structs.replace(flow, games=games)
-    asyncio.run(_up(Options(folder=folder, flow=flow, sync_interval=sync, workers=workers)))
+    asyncio.run(_up(Options(folder=folder, flow=flow, sync_interval=sync, workers=workers, sample_ratio=sample)))
 
 
 async def _up(options: Options) -> None:
@@ -123,6 +126,9 @@ def provision() -> None:
 def migrate() -> None:
     """Bring the database of the settings to its newest schema."""
     upgrade(load("store", Store).url)
+
+
+app.command()(check_game)
 
 
 def main() -> None:

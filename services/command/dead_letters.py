@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from hearthmind.settings import Store, load
 from hearthmind.store.engine import create_engine, transaction
@@ -24,10 +24,8 @@ async def show(folder: Path, most: int, console: Console) -> None:
             letters = await dead_letters_of(connection, most)
     finally:
         await engine.dispose()
-    table = Table(title=f"{len(letters)} dead letters, the newest first", header_style="dim")
-    for name in ("died at", "stream", "subject", "reason", "body"):
-        table.add_column(name, overflow="fold")
+    console.print(f"{len(letters)} dead letters, the newest first")
     for letter in letters:
         body = letter.body[:BODY_SHOWN_MAX].decode(errors="replace")
-        table.add_row(f"{letter.died_at:%Y-%m-%d %H:%M:%S}", letter.stream, letter.subject, letter.reason, body)
-    console.print(table)
+        console.print(Text(f"\n{letter.died_at:%Y-%m-%d %H:%M:%S}  {letter.stream}  {letter.subject}", style="bold"))
+        console.print(Text(f"  {letter.reason}\n  {body}"))

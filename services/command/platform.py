@@ -50,7 +50,8 @@ class Options:
     """When the broker's files are on disk; `always` survives a power cut, `1s` is quicker and survives a crash."""
     durable: bool = True
     """Whether Postgres waits for the disk."""
-    sample_ratio: float = 0.1
+    sample_ratio: float | None = None
+    """The share of decisions that is traced; the setting says, where nobody chose."""
     workers: int = 1
     decisions: int = 1
 
@@ -100,10 +101,10 @@ class Platform:
             return ready.exists()
 
         telemetry = load("telemetry", Telemetry)
+        if self.options.sample_ratio is not None:
+            telemetry = msgspec.structs.replace(telemetry, sample_ratio=self.options.sample_ratio)
         if not telemetry.folder:
-            telemetry = msgspec.structs.replace(
-                telemetry, folder=str(self.traces), sample_ratio=self.options.sample_ratio
-            )
+            telemetry = msgspec.structs.replace(telemetry, folder=str(self.traces))
         return Command(
             name=name,
             argv=(sys.executable, "-m", f"services.{service}"),

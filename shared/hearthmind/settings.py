@@ -35,8 +35,11 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the broker is, and as whom to speak to it."""
 
     url: str = "nats://127.0.0.1:4222"
+    """Its address."""
     user: str = ""
+    """A service is a user of the broker under its own name, `decision` for one."""
     password: str = ""
+    """That user's password; `doctor` says only whether it is set."""
     start_within_s: float = 30.0
     """How long a start waits for a broker that is not there yet."""
 
@@ -45,25 +48,33 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Postgres is."""
 
     url: str = "postgresql://127.0.0.1:5432/hearthmind"
+    """Its address, with the user and password where it wants them."""
 
 
 class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the streams and consumers are made for; the same for all services of a deployment."""
 
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
+    """Into how many shares the NPCs are put; at most as many decision services have work."""
     pools: tuple[str, ...] = ("rules",)
+    """The pools of workers that may be asked."""
     games: tuple[str, ...] = ("realm",)
+    """The games that may connect."""
 
 
 class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where traces go and how many are kept."""
 
     sample_ratio: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    """The share of decisions that is traced; whoever sees one first decides, and all others follow."""
     otlp_endpoint: str = ""
+    """Where traces and metrics are sent by OTLP over HTTP, as in http://127.0.0.1:4318; empty: nowhere."""
     folder: str = ""
     """Where traces are kept as files when no endpoint is set; empty: nowhere."""
     file_mib_max: Annotated[float, msgspec.Meta(gt=0, le=4096)] = 32
+    """How large the files of a process get; beyond, the oldest half is dropped."""
     log_level: str = "info"
+    """From which level on lines are logged: debug, info, warning, error."""
 
 
 @dataclass(frozen=True)

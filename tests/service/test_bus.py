@@ -290,6 +290,13 @@ async def test_a_broker_that_is_not_there_is_named() -> None:
         await check_credentials(Broker(url="nats://user:hush@127.0.0.1:1", start_within_s=0.1))
 
 
+@pytest.mark.parametrize("url", ["nats://game_castle:…", "nats://127.0.0.1:port", "nats://[::1"])
+async def test_an_address_that_cant_be_read_is_an_error_without_its_secrets(url: str) -> None:
+    with pytest.raises(CannotStart, match="address can't be read") as raised:
+        await connect(Broker(url=url), "test")
+    assert url not in str(raised.value)
+
+
 async def test_a_service_can_do_its_work_with_its_own_rights(guarded: tuple[EmbeddedNats, dict[str, str]]) -> None:
     server, passwords = guarded
     before = denials.total()

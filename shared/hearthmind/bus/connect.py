@@ -78,6 +78,7 @@ def connect_options(broker: Broker, name: str, on_closed: Callable[[], None] = e
 async def check_credentials(broker: Broker) -> None:
     """Waits until the broker answers, and raises where it refuses the user: a wrong password must not loop for ever."""
     deadline_s = asyncio.get_running_loop().time() + broker.start_within_s
+    where = where_of(broker.url)
     while True:
         try:
             probe = await nats.connect(
@@ -91,12 +92,11 @@ async def check_credentials(broker: Broker) -> None:
                 error_cb=_quiet,
             )
         except AuthorizationError:
-            raise WrongCredentials(what="The broker", where=without_secrets(broker.url), user=broker.user) from None
+            raise WrongCredentials(what="The broker", where=where, user=broker.user) from None
         except Exception as error:
             if "uthorization" in str(error):
-                raise WrongCredentials(what="The broker", where=without_secrets(broker.url), user=broker.user) from None
+                raise WrongCredentials(what="The broker", where=where, user=broker.user) from None
             if asyncio.get_running_loop().time() > deadline_s:
-                where = without_secrets(broker.url)
                 why = (
                     f"the broker at {where} did not answer within {broker.start_within_s:g} s ({error}). Is it running?"
                 )
@@ -112,6 +112,17 @@ async def connect(broker: Broker, name: str, on_closed: Callable[[], None] = exi
     await check_credentials(broker)
     read_any_subject()
     return await nats.connect(broker.url, **connect_options(broker, name, on_closed), skip_subject_validation=True)
+
+
+def where_of(url: str) -> str:
+    """The same, and refused where it can't be the address of a broker; without a word of it, since it may be secret."""
+    try:
+        return without_secrets(url)
+    except ValueError:
+        why = (
+            "the broker's address can't be read; it looks like nats://127.0.0.1:4222, or nats://user:password@host:4222"
+        )
+        raise CannotStart(why=why) from None
 
 
 def without_secrets(url: str) -> str:

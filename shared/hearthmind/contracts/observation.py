@@ -53,7 +53,9 @@ class LegalAction(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Id
     parameters: Annotated[dict[Id, Parameter], msgspec.Meta(max_length=32)] = {}
+    """What has to be said with it: each one of a few strings, or a bounded number."""
     description: Line = ""
+    """For a mind that reads: what it does, and when it is a good idea."""
     appeal: float = 0.0
     """How good the game itself thinks it is; the scripted mind takes the highest."""
 
@@ -62,6 +64,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """What a player said: data, never instructions."""
 
     speaker: Word
+    """Who said it, in the game's own words."""
     text: Line
 
 
@@ -69,19 +72,29 @@ class Observation(Message, frozen=True, kw_only=True, tag="observation"):
     """What an NPC sees now; a newer one of its kind replaces it."""
 
     id: Id
+    """The game's own, never used twice; it is the decision's id as well."""
     game: Id
+    """As in the subject."""
     npc: Id
+    """Whose decision it is; as in the subject."""
     kind: Id
+    """What sort of decision is wanted: `economic`, `combat`, `chat`, or a word of the game's own; as in the subject."""
     legal_actions: Annotated[tuple[LegalAction, ...], msgspec.Meta(min_length=1, max_length=256)]
+    """What the game promises to accept in answer, within the bounds."""
     answer_within_ms: Annotated[int, msgspec.Meta(ge=1, le=300_000)]
+    """How long the game waits, counted from the moment at which the broker has stored this."""
     snapshot: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
     """Grows with the world; an answer to an older snapshot than the newest acted on is never executed."""
     game_time: float = 0.0
+    """The game's own clock, in its own unit."""
     episode: Id = "main"
+    """One run of the game from its start to its end: a match, a season."""
     priority: Annotated[int, msgspec.Meta(ge=0, le=10)] = 5
+    """How urgent it is: 0 is the most. 0-2 are critical, 3-4 strategic, 5-6 social, 7-10 routine."""
     state: msgspec.Raw = msgspec.field(default_factory=nothing)
     """The game's own JSON, passed through."""
     texts: Annotated[tuple[Heard, ...], msgspec.Meta(max_length=64)] = ()
+    """What players said, apart from the state, so that it is known to be theirs."""
 
     def __post_init__(self) -> None:
         if len({legal.name for legal in self.legal_actions}) < len(self.legal_actions):

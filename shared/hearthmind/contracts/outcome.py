@@ -17,21 +17,29 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     action: Id
     arguments: dict[Id, Fact] = {}
     by: str = PLATFORM
+    """Whose choice it was: `platform`, or `client` where the game fell back."""
     why: Line = ""
+    """Why the game fell back, where it did."""
 
 
 class OutcomeObserved(Message, frozen=True, kw_only=True, tag="outcome_observed"):
     """What came of an action, in the game's own facts; success is what the game says, never what a model says."""
 
     decision: Id
+    """The id of the observation that it answers."""
     game: Id
     npc: Id
     kind: Id
+    """That of the observation."""
     executed: Executed
     success: bool
+    """Whether it came off, as the game sees it."""
     facts: Annotated[dict[Id, Fact], msgspec.Meta(max_length=256)] = {}
+    """What rewards are made of: resources, losses, rank, trust, ... in the game's own words."""
     state_after: msgspec.Raw = msgspec.field(default_factory=nothing)
+    """What the NPC is left with: the game's own JSON."""
     game_time: float = 0.0
+    """When, by the game's own clock."""
     episode: Id = "main"
     observation: Observation | Event | None = None
     """What was seen, where the platform never answered and so cannot know it."""
