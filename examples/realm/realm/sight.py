@@ -10,7 +10,9 @@ what comes first (`strategic`).
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from string import ascii_lowercase
 
 import numpy as np
@@ -82,7 +84,20 @@ def look(state: State, players: Iterable[int] | None = None, style: Floats | Non
     """All questions of this turn, by player; of these players only, and advised in this style [P, priority]."""
     outlook = look_around(state)
     advice = advise(state, outlook, balanced(state) if style is None else style)
-    return list(_Table(state, outlook, advice).questions(range(state.size) if players is None else players))
+    with _without_pauses():
+        return list(_Table(state, outlook, advice).questions(range(state.size) if players is None else players))
+
+
+@contextmanager
+def _without_pauses() -> Iterator[None]:
+    """No search for garbage in between: a hundred thousand new objects, none of it garbage, would set it off all the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Table:
@@ -99,6 +114,8 @@ class _Table:
         self._merchants = merchants_free(state).tolist()
         self._open_offers = np.bincount(state.market.village, minlength=len(state.villages)).tolist()
         self._nearby = state.players.nearby.tolist()
+        self._offer_names = [f"m{number}" for number in state.market.number.tolist()]
+        self._names = [village_name(village) for village in range(len(state.villages))]
         self._contacts = state.players.contacts.tolist()
         self._treaties = _treaties_open(state)
         self._offers_to = _offers_to(state)
@@ -146,7 +163,7 @@ class _Table:
         return tuple(actions)
 
     def _trade(self, player: int, seat: int) -> Iterator[LegalAction]:
-        advice, market = self._advice, self._state.market
+        advice = self._advice
         most = int(MERCHANT_CARRY[self._tribe[player]])
         if self._open_offers[seat] < MARKET_OFFERS_MAX:
             for give, stock in enumerate(self._stocks[seat]):
@@ -164,10 +181,10 @@ class _Table:
                     }
                     yield _action(f"sell_{RESOURCES[give]}", advice.sell[player][give], parameters)
         places = self._outlook.market[player]
-        there = tuple(f"m{int(market.number[place])}" for place in places if place >= 0)
+        there = tuple(self._offer_names[place] for place in places if place >= 0)
         if there:
-            best = f"m{int(market.number[places[advice.bought[player]]])}"
-            offer = Choice(enum=tuple(dict.fromkeys(there)), default=best if best in there else there[0])
+            best = places[advice.bought[player]]
+            offer = Choice(enum=there, default=self._offer_names[best] if best >= 0 else there[0])
             yield _action("buy", advice.buy[player], {"offer": offer})
 
     # ---- war ---------------------------------------------------------------------------------------------------------
@@ -178,7 +195,7 @@ class _Table:
         actions = [_action("hold", advice.hold[player])]
         if not near:
             return tuple(actions)
-        places = tuple(village_name(village) for village in near)
+        places = tuple(self._names[village] for village in near)
         wait = Whole(minimum=0, maximum=DEPART_H_MAX, default=0)
         if any(home[sort] for sort in MARCHING):
             for name, appeal, place in (

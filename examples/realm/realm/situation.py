@@ -77,7 +77,14 @@ class Situations:
         self._merchants = merchants_free(state).tolist()
         self._parties_out = parties_out(state).tolist()
         self._away, self._coming = _on_the_road(state, outlook)
-        self._outlook = outlook
+        self._pleas = outlook.pleas.tolist()
+        self._may_found = outlook.may_found.tolist()
+        self._names = [village_name(village) for village in range(len(villages))]
+        self._players = [player_name(player) for player in range(state.size)]
+        self._spots_near = outlook.spots.tolist()
+        self._spots_away = _cells_away(state, outlook)
+        self._market_near = outlook.market.tolist()
+        self._offered = _market(state)
         self._near = players.nearby.tolist()
         self._near_figures = (
             outlook.hours.tolist(),
@@ -105,7 +112,7 @@ class Situations:
             case "economic":
                 shown["village"] = self._village(village)
                 shown["incoming"] = self._coming.get(village, [])
-                shown["market"] = self._market(player, village)
+                shown["market"] = self._market(player)
                 shown["free_spots"] = self._spots(player)
             case "combat":
                 shown["village"] = self._village(village)
@@ -115,7 +122,7 @@ class Situations:
                 shown["village"] = self._village(village)
                 shown["incoming"] = self._coming.get(village, [])
                 shown["parties"] = self._away.get(player, [])
-                plea = int(self._outlook.pleas[player])
+                plea = self._pleas[player]
                 shown["allies_in_danger"] = [self._in_danger(plea)] if plea >= 0 else []
             case "diplomacy":
                 shown["contacts"] = self._dealt_with(player)
@@ -133,7 +140,7 @@ class Situations:
             "day": self._turn // DAY_H,
             "time": f"{self._turn % DAY_H:02}:00",
             "night": self._night,
-            "name": player_name(player),
+            "name": self._players[player],
             "tribe": TRIBES[self._tribe[player]],
             "rank": self._ranks[player],
             "of": self._of,
@@ -147,7 +154,7 @@ class Situations:
     def _village(self, village: int) -> dict[str, Json]:
         called = TROOPS[self._tribe[max(self._owner[village], 0)]]
         return {
-            "name": village_name(village),
+            "name": self._names[village],
             "at": self._at[village],
             "population": self._people[village],
             "resources": dict(zip(RESOURCES, self._stocks[village], strict=True)),
@@ -170,8 +177,8 @@ class Situations:
         rows = zip(self._near[player], *(figure[player] for figure in self._near_figures), strict=True)
         return [
             {
-                "name": village_name(village),
-                "owner": player_name(self._owner[village]) if self._owner[village] >= 0 else "nobody",
+                "name": self._names[village],
+                "owner": self._players[self._owner[village]] if self._owner[village] >= 0 else "nobody",
                 "population": self._people[village],
                 "hours": hours,
                 "defence": defence,
@@ -186,7 +193,7 @@ class Situations:
         rows = zip(self._contacts[player], self._trust[player], self._contact_friendly[player], strict=True)
         return [
             {
-                "name": player_name(other),
+                "name": self._players[other],
                 "tribe": TRIBES[self._tribe[other]],
                 "rank": self._ranks[other],
                 "population": self._population[other],
@@ -200,29 +207,13 @@ class Situations:
         ]
 
     def _spots(self, player: int) -> list[Json]:
-        if not self._outlook.may_found[player]:
+        if not self._may_found[player]:
             return []
-        home = self._at[player]
-        shown: list[Json] = []
-        for spot in self._outlook.spots[player].tolist():
-            if spot >= 0:
-                at = self._state.spots[spot]
-                shown.append({"name": spot_name(spot), "cells_away": round(float(distance(at, np.array(home))), 1)})
-        return shown
+        rows = zip(self._spots_near[player], self._spots_away[player], strict=True)
+        return [{"name": spot_name(spot), "cells_away": away} for spot, away in rows if spot >= 0]
 
-    def _market(self, player: int, village: int) -> list[Json]:
-        del village
-        market = self._state.market
-        return [
-            {
-                "offer": f"m{int(market.number[place])}",
-                "gives": RESOURCES[int(market.give[place])],
-                "wants": RESOURCES[int(market.want[place])],
-                "amount": int(market.amount[place]),
-            }
-            for place in self._outlook.market[player].tolist()
-            if place >= 0
-        ]
+    def _market(self, player: int) -> list[Json]:
+        return [self._offered[place] for place in self._market_near[player] if place >= 0]
 
     def _in_danger(self, village: int) -> dict[str, Json]:
         return {
@@ -231,6 +222,21 @@ class Situations:
             "defence": self._defence[village],
             "threat": self._threat[village],
         }
+
+
+def _cells_away(state: State, outlook: Outlook) -> list[list[float]]:
+    homes = state.villages.at[: state.size, None]
+    away: list[list[float]] = np.round(distance(state.spots[np.maximum(outlook.spots, 0)], homes), 1).tolist()
+    return away
+
+
+def _market(state: State) -> list[Json]:
+    market = state.market
+    columns = (market.number, market.give, market.want, market.amount)
+    return [
+        {"offer": f"m{number}", "gives": RESOURCES[give], "wants": RESOURCES[want], "amount": amount}
+        for number, give, want, amount in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def _on_the_road(state: State, outlook: Outlook) -> tuple[dict[int, list[Json]], dict[int, list[Json]]]:
