@@ -15,9 +15,10 @@ from services.command.pages.fields import Schema, first_line, in_words, meanings
 INTRODUCTION = """# Messages
 
 Every message of the bus, made from [the contracts](../../shared/hearthmind/contracts). They travel as JSON. A reader
-ignores fields that it does not know; what has a default may be left out; `type` may be left out too where a subject
-carries only one message. Ids are letters, digits, `_` and `-`, at most 64, since they become parts of subjects. Numbers are
-finite; whole numbers are at most 2^53. This page is written by `./just reference`, and a test keeps it in step.
+ignores fields that it does not know; what has a default may be left out. `type` says which message it is: an observation
+or event on its own subject may leave it out, an outcome may not, nor an observation within it. Ids are letters, digits, `_`
+and `-`, at most 64, since they become parts of subjects. Numbers are finite; whole numbers are at most 2^53. This page is
+written by `./just reference`, and a test keeps it in step.
 """
 CONTRACTS: tuple[ModuleType, ...] = (action, decision, inference, observation, outcome)
 
