@@ -13,6 +13,11 @@ demo *args:
 up *args:
     @hearthmind up "$@"
 
+# Play the platform's part against a game of yours and list what is wrong: --game NAME -- COMMAND '{address}'
+[group('run')]
+check-game *args:
+    @hearthmind check-game "$@"
+
 # Draw one decision's way through every hop, with times: DECISION
 [group('run')]
 trace *args:

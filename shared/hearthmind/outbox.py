@@ -25,6 +25,8 @@ log = logging.getLogger("hearthmind.client")
 RESEND_AFTER_S = 5.0
 RESEND_AT_ONCE_MAX = 500
 LOOK_EVERY_S = 1.0
+ROOM_WITHIN_S = 1.0
+"""How long an outcome waits for observations to go first, before it is left to the journal."""
 
 
 class Outbox:
@@ -59,6 +61,9 @@ class Outbox:
 
     async def send(self, decision: str, after: trace.Span | None = None) -> None:
         """Sends an outcome of the journal, for the first time or again."""
+        if not await self._publisher.room(ROOM_WITHIN_S if self._nc.is_connected else 0):
+            log.info("the outcome of %s waits in the journal: too many publishes are under way", decision)
+            return
         sending = self._unconfirmed.begin(decision, time.monotonic(), time.time())
         if sending is None:
             return

@@ -94,6 +94,32 @@ async def test_a_publish_outlives_a_killed_broker(folder: Path) -> None:
         await close(nc)
 
 
+async def test_what_has_time_waits_for_room_and_leaves_half_of_it_to_the_urgent(nc: Nats) -> None:
+    await nc.jetstream().add_stream(StreamConfig(name="S", subjects=["s.*"]))
+    publisher = await Publisher(nc, pending_max=8).start()
+    most = 0
+
+    async def patiently(number: int) -> None:
+        nonlocal most
+        assert await publisher.room(within_s=30)
+        stored = await publisher.send("s.a", b"", f"patient-{number}")
+        most = max(most, publisher.under_way)
+        await stored
+
+    await asyncio.gather(*map(patiently, range(200)))
+    assert most <= 4
+    assert (await nc.jetstream().stream_info("S")).state.messages == 200
+    await publisher.stop()
+
+
+async def test_nobody_waits_for_room_for_ever(nc: Nats) -> None:
+    publisher = await Publisher(nc, pending_max=2).start()
+    await publisher.send("nobody.listens", b"", "1", give_up_after_s=30)
+    assert not await publisher.room(within_s=0.01)
+    await publisher.send("nobody.listens", b"", "2", give_up_after_s=30)  # the urgent still may
+    await publisher.stop(within_s=0)
+
+
 @pytest.fixture
 async def consuming(nc: Nats, publisher: Publisher) -> AsyncIterator[Consuming]:
     js = nc.jetstream()

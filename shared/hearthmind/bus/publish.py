@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import secrets
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -72,6 +73,7 @@ class Publisher:
         self._nc = nc
         self._pending: dict[str, _Pending] = {}
         self._pending_max = pending_max
+        self._patient: deque[asyncio.Future[None]] = deque()
         prefix = nc._inbox_prefix.decode()
         self._inbox = f"{prefix}.pub{secrets.token_hex(6)}"
         self._tokens = itertools.count()
@@ -100,6 +102,19 @@ class Publisher:
     def payload_max(self) -> int:
         """The most bytes that the broker takes in one message, headers included."""
         return self._nc.max_payload
+
+    async def room(self, within_s: float) -> bool:
+        """Waits while half of what may be under way is, for messages that have time; whether there is room now."""
+        if len(self._pending) < self._pending_max // 2:
+            return True
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._patient.append(turn)
+        try:
+            async with asyncio.timeout(within_s):
+                await turn
+        except TimeoutError:
+            return False
+        return True
 
     async def send(
         self,
@@ -159,12 +174,21 @@ class Publisher:
 
     def _settle(self, token: str, result: PubAck | Exception) -> None:
         pending = self._pending.pop(token, None)
+        self._let_next()
         if pending is None or pending.stored.done():
             return
         if isinstance(result, PubAck):
             pending.stored.set_result(result)
         else:
             pending.stored.set_exception(result)
+
+    def _let_next(self) -> None:
+        """One goes, one comes: of those who wait for room, who came first."""
+        while self._patient and len(self._pending) < self._pending_max // 2:
+            turn = self._patient.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
     async def _sweep(self) -> None:
         while True:
