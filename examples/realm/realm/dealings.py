@@ -40,15 +40,17 @@ def propose(state: State, rows: Ints) -> None:
 def answer(state: State, rows: Ints) -> list[Answered]:
     """Accept and refuse offers, then let those go that nobody answered for too long."""
     answers = dict(zip(rows[:, 1].tolist(), rows[:, 2].tolist(), strict=True))
-    offers = state.offers
+    offers, truces = state.offers, state.truces
+    truces.keep(truces.until > state.turn)
     places = sorted(find(offers.number, np.array(sorted(answers), dtype=np.int64))[0].tolist()) if answers else []
     told = [_settle(state, place, answers[int(offers.number[place])] == 1) for place in places]
+    _promise(
+        state, [(answered.maker, answered.to) for answered in told if answered.accepted and answered.treaty == TRUCE]
+    )
     open_still = ~np.isin(offers.number, rows[:, 1])
     late = open_still & (state.turn - offers.since >= OFFER_H)
     told += [Answered(*_facts(state, place), False, 0, 0, expired=True) for place in np.flatnonzero(late).tolist()]
     offers.keep(open_still & ~late)
-    truces = state.truces
-    truces.keep(truces.until > state.turn)
     return told
 
 
@@ -66,14 +68,22 @@ def _settle(state: State, place: int, accept: bool) -> Answered:
             *facts, accepted=False, trust_change=0, maker_trust_change=_trust(state, maker, to, TRUST_REFUSED)
         )
     given = _give(state, place, maker, to)
-    if treaty == TRUCE:
-        if not state.truce_between(np.array([maker]), np.array([to]))[0]:
-            state.truces.add(one=np.array([maker]), other=to, until=state.turn + TRUCE_H)
-    else:
+    if treaty == ALLIANCE:
         alliance = state.players.alliance
         alliance[[maker, to]] = max(alliance[maker], alliance[to]) or int(state.next_numbers(1)[0])
     gained = _trust(state, to, maker, TRUST_KEPT + given // GIFT_PER_TRUST)
     return Answered(*facts, accepted=True, trust_change=gained, maker_trust_change=_trust(state, maker, to, TRUST_KEPT))
+
+
+def _promise(state: State, pairs: list[tuple[int, int]]) -> None:
+    """Truces for these; two who have offered one to each other have one."""
+    if not pairs:
+        return
+    one, other = np.array(pairs, dtype=np.int64).T
+    first = np.sort(np.unique(state.pair(one, other), return_index=True)[1])
+    fresh = first[~state.truce_between(one[first], other[first])]
+    if len(fresh):
+        state.truces.add(one=one[fresh], other=other[fresh], until=state.turn + TRUCE_H)
 
 
 def _give(state: State, place: int, maker: int, to: int) -> int:

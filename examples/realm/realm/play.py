@@ -32,6 +32,8 @@ from .world import World
 
 _TOP = 5
 _TOLD = 5
+ASKED_AT_ONCE = 5_000
+"""Questions under way at once, so that those of a large world don't wait in the broker for most of their time."""
 _BEFORE = ("rank", "population", "villages")
 
 
@@ -120,6 +122,7 @@ class _Table:
         self._episode = episode
         self._open: dict[_Key, _Answer] = {}
         self._days: dict[int, _Answer] = {}
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def turn(self) -> Turn:
         """Everyone answers, an hour passes, everyone hears what came of it."""
@@ -153,18 +156,19 @@ class _Table:
             _, after = self._step([])
             await asyncio.gather(*self._days_over(list(self._days.values()), after))
 
-    def _ask(self, sight: Sight) -> Awaitable[Decision]:
-        return self._mind.observe(
-            npc=player_name(sight.player),
-            kind=sight.kind,
-            legal_actions=sight.legal_actions,
-            state=sight.state,
-            snapshot=self._world.turn,
-            answer_within_s=self._answer_within_s,
-            priority=sight.priority,
-            game_time=float(self._world.turn),
-            episode=self._episode,
-        )
+    async def _ask(self, sight: Sight) -> Decision:
+        async with self._asking:
+            return await self._mind.observe(
+                npc=player_name(sight.player),
+                kind=sight.kind,
+                legal_actions=sight.legal_actions,
+                state=sight.state,
+                snapshot=self._world.turn,
+                answer_within_s=self._answer_within_s,
+                priority=sight.priority,
+                game_time=float(self._world.turn),
+                episode=self._episode,
+            )
 
     def _answers(self, sights: Sequence[Sight], decisions: Sequence[Decision]) -> list[_Answer]:
         world = self._world

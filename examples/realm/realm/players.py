@@ -64,7 +64,7 @@ class Style:
 
 RAIDER = Style("raider", (1.1, 0.35, 1.8, 0.2, 1.0))
 BUILDER = Style("builder", (1.4, 0.15, 0.2, 0.5, 1.5))
-DIPLOMAT = Style("diplomat", (0.7, 0.8, 0.3, 2.2, 0.8))
+DIPLOMAT = Style("diplomat", (0.65, 0.8, 0.3, 2.2, 0.75))
 TURTLE = Style("turtle", (0.7, 2.0, 0.4, 0.6, 1.1))
 STYLES = (RAIDER, BUILDER, DIPLOMAT, TURTLE)
 GOOD = Style("good", BALANCED, good)

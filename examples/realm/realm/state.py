@@ -307,7 +307,7 @@ class State:
 
     def truce_between(self, player: Ints, other: Ints) -> Bools:
         """Whether they have a truce."""
-        return np.isin(self._pair(player, other), self._pair(self.truces.one, self.truces.other))
+        return np.isin(self.pair(player, other), self.pair(self.truces.one, self.truces.other))
 
     def allied(self, player: Ints, other: Ints) -> Bools:
         """Whether they are in one alliance."""
@@ -315,7 +315,8 @@ class State:
         allied: Bools = (alliance[player] > 0) & (alliance[player] == alliance[other])
         return allied
 
-    def _pair(self, player: Ints, other: Ints) -> Ints:
+    def pair(self, player: Ints, other: Ints) -> Ints:
+        """A number for two players, whoever is named first."""
         return np.minimum(player, other) * self.size + np.maximum(player, other)
 
 
