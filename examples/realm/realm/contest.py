@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from .events import Hour
 from .orders import Order
 from .players import Dice, Style
 from .sight import as_order, look
@@ -41,13 +42,21 @@ def played(
     styles: Sequence[Style], seed: int, turns: int, each_turn: Callable[[World, list[Order]], None] | None = None
 ) -> World:
     """A world after so many turns, each player in its style; `each_turn` is told of the orders before they are done."""
+    *_, (world, _) = playing(styles, seed, turns, each_turn)
+    return world
+
+
+def playing(
+    styles: Sequence[Style], seed: int, turns: int, each_turn: Callable[[World, list[Order]], None] | None = None
+) -> Iterator[tuple[World, Hour | None]]:
+    """The same world as it is founded, and then after each turn with what happened in it."""
     world, dice = World.found(len(styles), seed), Dice(np.random.PCG64([seed, _DICE]))
+    yield world, None
     for _ in range(turns):
         orders = choose(world, styles, dice)
         if each_turn:
             each_turn(world, orders)
-        world.step(orders)
-    return world
+        yield world, world.step(orders)
 
 
 def choose(world: World, styles: Sequence[Style], dice: Dice) -> list[Order]:

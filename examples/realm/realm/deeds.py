@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .dealings import answer, leave, propose
-from .events import Answered, Missed
+from .events import Deeds, Left
 from .land import distance, travel_hours
 from .market import buy, sell
 from .orders import (
@@ -29,20 +29,21 @@ from .rules import BUILD_COST, BUILD_HOURS, HALL, HALL_HASTE, SPEED, TRAIN_COST,
 from .state import State
 
 
-def carry_out(state: State, orders: Sequence[Order]) -> tuple[list[Answered], list[Missed]]:
+def carry_out(state: State, orders: Sequence[Order]) -> Deeds:
     """Do all of them; dealings come last, since a gift is of what is left."""
     _build(state, of_kind(orders, Build))
     _train(state, of_kind(orders, Train))
     sell(state, of_kind(orders, Sell))
-    missed = buy(state, of_kind(orders, Buy))
+    traded, missed = buy(state, of_kind(orders, Buy))
     _march(state, of_kind(orders, March))
     _prioritise(state, of_kind(orders, Prioritise))
     answered = answer(state, of_kind(orders, Answer))
-    leave(state, of_kind(orders, Leave))
+    leaving = of_kind(orders, Leave)
+    leave(state, leaving)
     propose(state, of_kind(orders, Propose))
     active = np.array([order.player for order in orders], dtype=np.int64)
     state.players.active[active] = state.turn
-    return answered, missed
+    return Deeds(answered, [Left(*row) for row in leaving.tolist()], traded, missed)
 
 
 def building_hours(state: State) -> Ints:

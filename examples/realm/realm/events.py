@@ -57,11 +57,38 @@ class Answered(NamedTuple):
     expired: bool = False
 
 
+class Left(NamedTuple):
+    """A player ended a truce with another openly, or left its alliance."""
+
+    player: int
+    treaty: int
+    other: int  # the player itself, where it left an alliance
+
+
+class Traded(NamedTuple):
+    """Two players agreed on the market; merchants carry both ways."""
+
+    seller: int
+    buyer: int
+    gave: int  # resource
+    got: int
+    amount: int
+
+
 class Missed(NamedTuple):
     """Somebody nearer was given what this player wanted to buy."""
 
     player: int
     offer: int
+
+
+class Deeds(NamedTuple):
+    """What came of orders at once."""
+
+    answered: list[Answered]
+    left: list[Left]
+    traded: list[Traded]
+    missed: list[Missed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +99,8 @@ class Hour:
     looks: list[Looked]
     settled: list[Settled]
     answered: list[Answered]
+    left: list[Left]
+    traded: list[Traded]
     missed: list[Missed]
     wasted: Ints  # [V] resources that found no room
     deserted: Ints  # [V] soldiers who left for want of wheat

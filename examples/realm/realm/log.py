@@ -46,17 +46,21 @@ def replay(path: Path) -> World:
 def replayed(path: Path) -> Iterator[tuple[World, Hour | None]]:
     """The world of a log, as it was founded and then after each turn with what happened in it."""
     with path.open(encoding="utf-8") as file:
-        lines = (line for line in file if line.endswith("\n"))
-        try:
-            head = json.loads(next(lines, "{}"))
-            if head.get("realm") != FORMAT:
-                raise BrokenLog(f"{path} is no log of the Realm in the format {FORMAT}")
-            world = World.found(head["players"], head["seed"])
-            yield world, None
-            for line in lines:
-                yield world, world.step([_order(row) for row in json.loads(line)])
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BrokenLog(f"{path} can't be replayed: {error}") from error
+        yield from retold((line for line in file if line.endswith("\n")), path)
+
+
+def retold(lines: Iterator[str], path: Path) -> Iterator[tuple[World, Hour | None]]:
+    """The same from the lines of a log; the path is for whoever reads of an error."""
+    try:
+        head = json.loads(next(lines, "{}"))
+        if head.get("realm") != FORMAT:
+            raise BrokenLog(f"{path} is no log of the Realm in the format {FORMAT}")
+        world = World.found(head["players"], head["seed"])
+        yield world, None
+        for line in lines:
+            yield world, world.step([_order(row) for row in json.loads(line)])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BrokenLog(f"{path} can't be replayed: {error}") from error
 
 
 def _order(row: list[object]) -> Order:

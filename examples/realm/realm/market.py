@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .events import Missed
+from .events import Missed, Traded
 from .land import distance, travel_hours
 from .orders import find
 from .rows import GOING, TRADE
@@ -25,10 +25,10 @@ def sell(state: State, rows: Ints) -> None:
     state.market.add(number=numbers, village=village, give=give, amount=amount, want=want, since=state.turn)
 
 
-def buy(state: State, rows: Ints) -> list[Missed]:
+def buy(state: State, rows: Ints) -> tuple[list[Traded], list[Missed]]:
     """Each wanted offer goes to the nearest who wants it; of equally near ones, to the lower village."""
     if not len(rows):
-        return []
+        return [], []
     player, village, offer = rows.T
     at, market = state.villages.at, state.market
     place, _ = find(market.number, offer)
@@ -37,11 +37,13 @@ def buy(state: State, rows: Ints) -> list[Missed]:
     first = np.ones(len(order), dtype=bool)
     first[1:] = offer[order][1:] != offer[order][:-1]
     served = order[first]
-    _exchange(
-        state, place[served], player[served], village[served], travel_hours(apart[served], MERCHANT_SPEED, state.turn)
-    )
+    taken = place[served]
+    columns = (state.villages.owner[market.village[taken]], player[served], market.give[taken], market.want[taken])
+    traded = zip(*(column.tolist() for column in (*columns, market.amount[taken])), strict=True)
+    _exchange(state, taken, player[served], village[served], travel_hours(apart[served], MERCHANT_SPEED, state.turn))
     late = np.setdiff1d(np.arange(len(rows)), served)
-    return [Missed(*row) for row in zip(player[late].tolist(), offer[late].tolist(), strict=True)]
+    missed = zip(player[late].tolist(), offer[late].tolist(), strict=True)
+    return [Traded(*row) for row in traded], [Missed(*row) for row in missed]
 
 
 def _exchange(state: State, place: Ints, player: Ints, village: Ints, hours: Ints) -> None:

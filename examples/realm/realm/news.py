@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .events import DRAW, WIN, Answered, Battle, Hour
-from .history import trades
+from .events import DRAW, WIN, Answered, Battle, Hour, Left, Traded
 from .rows import ATTACK
 from .rules import ALLIANCE, RESOURCES, TREATIES
 from .situation import player_name, village_name
 from .world import World
 
 WAR, LAND, PEACE, DEAL, BREACH = "war", "land", "peace", "deal", "breach"
-Alliances = Mapping[int, Sequence[int]]
 
 
 class Line(NamedTuple):
@@ -26,56 +24,63 @@ class Line(NamedTuple):
     text: str
 
 
-def news(world: World, hour: Hour, before: Alliances, now: Alliances) -> list[Line]:
-    """The news of a turn, what matters most first; the alliances are those before and after it."""
+def news(world: World, hour: Hour) -> list[Line]:
+    """The news of a turn, what matters most first."""
     lines = [_battle(battle) for battle in hour.battles]
-    lines += [_answered(answered) for answered in hour.answered if not answered.expired]
+    lines += _dealings(hour.answered)
     for settled in hour.settled:
         if settled.village >= 0:
             lines.append(Line(500, LAND, f"{player_name(settled.player)} founded {village_name(settled.village)}"))
-    lines += [*_left(hour, before, now), *_trades(world), *_hungry(world, hour)]
+    lines += [*_left(hour.left), *_trades(hour.traded), *_hungry(world, hour)]
     return sorted(lines, key=lambda line: -line.weight)
 
 
 def _battle(battle: Battle) -> Line:
-    did = "attacked" if battle.errand == ATTACK else "raided"
-    whose = f"{village_name(battle.target)} of {player_name(battle.owner)}" if battle.owner >= 0 else "a hamlet"
-    came = {WIN: "won", DRAW: "a draw"}.get(battle.result, "was beaten")
-    told = [f"{player_name(battle.player)} {did} {whose}: {came}", f"fell {battle.own_losses}:{battle.enemy_losses}"]
-    told += [f"took {battle.loot}"] * (battle.loot > 0) + [f"razed {battle.razed}"] * (battle.razed > 0)
-    matters = 20 * (battle.owner >= 0) + battle.own_losses + battle.enemy_losses + battle.loot // 10 + 5 * battle.razed
-    if battle.breach:
-        return Line(1000, BREACH, ", ".join([*told, "against their treaty"]))
-    return Line(matters, WAR, ", ".join(told))
+    owned = battle.owner >= 0
+    other = f"{player_name(battle.owner)} at {village_name(battle.target)}" if owned else "a hamlet"
+    if battle.result == DRAW:
+        came = f"fights {other} to a draw"
+    elif battle.result != WIN:
+        came = f"is driven off by {other}"
+    elif battle.errand == ATTACK:
+        came = f"storms {other}" + f", razes {battle.razed}" * (battle.razed > 0) + f", takes {battle.loot}"
+    else:
+        came = f"robs {other} of {battle.loot}"
+    broke = "breaks its treaty, " if battle.breach else ""
+    text = f"{player_name(battle.player)} {broke}{came}, {battle.own_losses}:{battle.enemy_losses} fall"
+    matters = 20 * owned + battle.own_losses + battle.enemy_losses + battle.loot // 10 + 5 * battle.razed
+    return Line(1000 if broke else matters, BREACH if broke else WAR, text)
 
 
-def _answered(answered: Answered) -> Line:
-    one, other, treaty = player_name(answered.maker), player_name(answered.to), TREATIES[answered.treaty]
-    great = answered.treaty == ALLIANCE
-    if answered.accepted:
-        return Line(400 if great else 60, PEACE, f"{one} and {other} make {'an' if great else 'a'} {treaty}")
-    return Line(15 if great else 1, DEAL, f"{other} refuses {one} {'an' if great else 'a'} {treaty}")
+def _dealings(answers: Sequence[Answered]) -> Iterator[Line]:
+    """Treaties made one by one; of those refused, only how many where there are several."""
+    for treaty, name in enumerate(TREATIES):
+        a_treaty, matters = f"{'an' if treaty == ALLIANCE else 'a'} {name}", 400 if treaty == ALLIANCE else 60
+        about = [answer for answer in answers if answer.treaty == treaty and not answer.expired]
+        for answer in about:
+            if answer.accepted:
+                yield Line(matters, PEACE, f"{player_name(answer.maker)} and {player_name(answer.to)} make {a_treaty}")
+        refused = [answer for answer in about if not answer.accepted]
+        if len(refused) == 1:
+            maker, to = player_name(refused[0].maker), player_name(refused[0].to)
+            yield Line(15, DEAL, f"{to} refuses {maker} {a_treaty}")
+        elif refused:
+            yield Line(15, DEAL, f"{len(refused)} offers of {a_treaty} are refused")
 
 
-def _left(hour: Hour, before: Alliances, now: Alliances) -> Iterator[Line]:
-    """Who is no longer among its allies; those who broke with them by force are told of elsewhere."""
-    broke = {battle.player for battle in hour.battles if battle.breach}
-    for number, members in before.items():
-        for player in sorted({*members} - {*now.get(number, ())} - broke):
-            if number in now:
-                yield Line(300, BREACH, f"{player_name(player)} leaves its alliance")
-        if number not in now:
-            yield Line(300, BREACH, f"the alliance of {' and '.join(map(player_name, members))} is over")
+def _left(left: Sequence[Left]) -> Iterator[Line]:
+    """Who ends a treaty openly; those who break one by force are told of with their battles."""
+    for one in left:
+        if one.treaty == ALLIANCE:
+            yield Line(300, BREACH, f"{player_name(one.player)} leaves its alliance")
+        else:
+            yield Line(200, BREACH, f"{player_name(one.player)} ends its truce with {player_name(one.other)}")
 
 
-def _trades(world: World) -> Iterator[Line]:
-    parties, rows = world.parties, trades(world)
-    sellers, buyers = np.split(rows, 2)
-    for one, other in zip(sellers.tolist(), buyers.tolist(), strict=True):
-        gave, got = (int(parties.load[place].argmax()) for place in (one, other))
-        amount = int(parties.load[one].sum())
-        who = f"{player_name(int(parties.player[one]))} and {player_name(int(parties.player[other]))}"
-        yield Line(40, DEAL, f"{who} trade {amount} {RESOURCES[gave]} for {RESOURCES[got]}")
+def _trades(traded: Sequence[Traded]) -> Iterator[Line]:
+    for deal in traded:
+        who = f"{player_name(deal.seller)} and {player_name(deal.buyer)}"
+        yield Line(40, DEAL, f"{who} trade {deal.amount} {RESOURCES[deal.gave]} for {RESOURCES[deal.got]}")
 
 
 def _hungry(world: World, hour: Hour) -> Iterator[Line]:

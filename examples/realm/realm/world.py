@@ -34,7 +34,7 @@ class World(State):
         if wrong := self.problems(orders):
             place = min(wrong)
             raise IllegalOrder(f"{orders[place]} can't be carried out: {wrong[place]}")
-        answered, missed = carry_out(self, orders)
+        done = carry_out(self, orders)
         self.turn += 1
         battles, looks, settled = travel(self)
         take_back(self)
@@ -42,7 +42,7 @@ class World(State):
         deserted = self._go_hungry()
         wasted = self._store()
         self._construct()
-        return Hour(battles, looks, settled, answered, missed, wasted, deserted)
+        return Hour(battles, looks, settled, *done, wasted, deserted)
 
     def _harvest(self) -> None:
         self.villages.stocks += self.production()
