@@ -40,11 +40,12 @@ def demo(
     json: Annotated[bool, typer.Option("--json", help="Print the summary as one last line of JSON.")] = False,
     sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
     answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 2.0,
+    log: Annotated[Path | None, typer.Option(help="A file for the game's own log, for `realm watch --log`.")] = None,
     folder: Folder = HOME / "demo",
 ) -> None:
     """Play a game on an embedded NATS and Postgres, and count everything at the end."""
     console = Console(stderr=json, highlight=False)
-    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game)
+    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game, log=log)
     summary, figures = asyncio.run(run_demo(asked, console))
     print_summary(console, summary, figures)
     if json:

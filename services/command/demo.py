@@ -50,6 +50,7 @@ class Demo:
     turn_s: float = 1.0
     answer_within_s: float = 2.0
     game: str = "realm"
+    log: Path | None = None
 
 
 Meanwhile = Callable[[Platform, Client], Coroutine[object, object, None]]
@@ -111,6 +112,7 @@ async def _play(
                 turn_s=demo.turn_s,
                 answer_within_s=demo.answer_within_s,
                 episode=episode,
+                log=demo.log,
             )
             seconds = time.monotonic() - began_s
             view.phase = "waiting until everything is stored"

@@ -104,9 +104,6 @@ def _lines(turn: Turn | None) -> Iterator[str]:
     often = sorted(actions.items(), key=lambda item: -item[1])[:ACTIONS_MAX]
     if often:
         yield "actions  " + "   ".join(f"{name} {count:,}" for name, count in often)
-    if top := getattr(turn, "top", ()):  # a world with ranks, such as the Realm
-        first = "   ".join(f"{rank}. {name} ({people})" for rank, (name, people) in enumerate(top, 1))
-        yield f"ranks  {first}   raids under way {getattr(turn, 'raids_under_way', 0)}"
     yield from getattr(turn, "lines", ())[:LINES_MAX]
 
 
