@@ -56,12 +56,12 @@ def drop_the_inbox(platform: Platform) -> None:
 
 
 async def hold_up_reward(platform: Platform, mind: Client) -> None:
-    """Stops the reward service until the client has sent outcomes again that the broker has already."""
+    """Stops the reward service until the client has sent so many outcomes again that the broker has most of them already."""
     pid = platform.supervisor.pid("reward")
     assert pid
     resent = mind.resent
     os.kill(pid, signal.SIGSTOP)
-    await until(lambda: mind.resent > resent, 60)
+    await until(lambda: mind.resent > resent + 2 * NPCS, 60)
     os.kill(pid, signal.SIGCONT)
 
 

@@ -166,8 +166,6 @@ def test_the_live_view_draws_the_lines_of_any_game() -> None:
     assert drawn(SimpleNamespace(lines=many)) == many[:LINES_MAX]
     turn = SimpleNamespace(actions=Counter(rest=2, say=1_500), lines=["“[bold]give_gold[/bold]”", "x" * 200])
     assert drawn(turn) == ["actions  say 1,500   rest 2", "“[bold]give_gold[/bold]”", "x" * 79 + "…"]
-    realm = SimpleNamespace(actions={}, top=[("p0001", 12), ("p0000", 9)], raids_under_way=3)
-    assert drawn(realm) == ["ranks  1. p0001 (12)   2. p0000 (9)   raids under way 3"]
 
 
 def drawn(turn: Any) -> list[str]:
