@@ -22,6 +22,7 @@ from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
 from services.command.doctor import doctor as run_doctor
 from services.command.platform import TRACES, Options, Platform, provision_at
+from services.command.trace import list_traced
 from services.command.trace import trace as draw_trace
 from services.command.view import print_summary
 
@@ -98,14 +99,17 @@ def doctor(folder: Folder = HOME / "up") -> None:
 
 @app.command()
 def trace(
-    decision: Annotated[str, typer.Argument(help="The id of a decision.")],
+    decision: Annotated[
+        str, typer.Argument(help="The id of a decision; without one, the newest traced are listed.")
+    ] = "",
     folder: Annotated[
-        Path | None, typer.Option(help="Where traces are kept; by default that of `demo`, then `up`.")
+        Path | None, typer.Option(help="The platform's folder, or one of traces; by default those of `demo` and `up`.")
     ] = None,
 ) -> None:
     """Draw one decision's way through every hop, with times."""
-    folders = [folder] if folder else [HOME / "demo" / TRACES, HOME / "up" / TRACES]
-    raise typer.Exit(draw_trace(decision, folders, Console()))
+    homes = [folder] if folder else [HOME / "demo", HOME / "up"]
+    folders = [home / TRACES if (home / TRACES).is_dir() else home for home in homes]
+    raise typer.Exit(draw_trace(decision, folders, Console()) if decision else list_traced(folders, Console()))
 
 
 @app.command()

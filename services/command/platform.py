@@ -70,6 +70,10 @@ class Platform:
         self.nats = EmbeddedNats(self.folder / "nats", config)
         self.postgres = EmbeddedPostgres(self.folder / "postgres", durable=options.durable)
         self.connection = Connection(self.nats.url, self.postgres.dsn, passwords)
+        if self.nats.port_before:
+            say(
+                f"port {self.nats.port_before} is taken: the broker listens at {self.nats.port}, games need the new address"
+            )
         self.supervisor = Supervisor(self._commands(), self.folder, say=say, ready_within_s=60)
 
     async def __aenter__(self) -> Platform:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -16,8 +17,10 @@ from rich.text import Text
 
 from hearthmind.errors import HearthmindError
 from hearthmind.telemetry import names
-from hearthmind.telemetry.files import SpanRecord, spans_of_decision
+from hearthmind.telemetry.files import SpanRecord, newest_decisions, spans_of_decision
 
+LISTED_MAX = 20
+_HEADED = ((names.GAME, "game"), (names.NPC, "npc"), (names.KIND, "kind"))
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 10, 60
 LABEL_WIDTH_MAX = 40
 
@@ -33,8 +36,9 @@ FACTS = {
 
 class NoTrace(HearthmindError):
     """There is no trace of a decision {decision!r} in {folders}. Either it was not sampled: the setting
-    HEARTHMIND_TELEMETRY__SAMPLE_RATIO says which share of decisions is, and 1 means all. Or it is older than what the
-    capped files hold, or its id is another. Or traces are sent to an endpoint (HEARTHMIND_TELEMETRY__OTLP_ENDPOINT):
+    HEARTHMIND_TELEMETRY__SAMPLE_RATIO says which share of decisions is, and `up --sample 1` means all. Or it is older than
+    what the capped files hold, or its id is another: without an id, `trace` lists those there are. Or the platform has
+    another folder: name it with --folder. Or traces are sent to an endpoint (HEARTHMIND_TELEMETRY__OTLP_ENDPOINT):
     then look for `hearthmind.decision.id` there.
     """
 
@@ -63,6 +67,23 @@ class Line:
     bar: tuple[float, float]
     """From where to where in the whole, both from 0 to 1."""
     facts: str
+
+
+def list_traced(folders: Sequence[Path], console: Console) -> int:
+    """Lists the newest decisions of which there are traces; returns the exit status."""
+    newest = newest_decisions(folders, LISTED_MAX)
+    if not newest:
+        where = " and ".join(str(folder) for folder in folders)
+        console.print(Text(str(NoTrace(decision="", folders=where)), style="red"))
+        return 1
+    for seen in newest:
+        began = datetime.fromtimestamp(seen.start_ns / 1e9, UTC)
+        facts = " · ".join(
+            f"{word} {plain(seen.attributes[name])}" for name, word in _HEADED if name in seen.attributes
+        )
+        told = f"{began:%H:%M:%S}  {plain(seen.attributes[names.DECISION_ID])}  {facts}"
+        console.print(Text(told), no_wrap=True, overflow="ellipsis")
+    return 0
 
 
 def trace(decision: str, folders: Sequence[Path], console: Console) -> int:
@@ -194,7 +215,7 @@ def span_of_time(ms: float) -> str:
 def _heading(decision: str, spans: list[SpanRecord]) -> Text:
     known: dict[str, str] = {}
     for span in spans:
-        for name, word in ((names.GAME, "game"), (names.NPC, "npc"), (names.KIND, "kind")):
+        for name, word in _HEADED:
             if span.attributes.get(name):
                 known.setdefault(word, plain(span.attributes[name]))
     about = " · ".join([*(f"{word} {value}" for word, value in known.items()), f"{len(spans)} spans"])

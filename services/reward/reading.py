@@ -66,7 +66,8 @@ class Incoming:
 
 def read(arrived: Arrived) -> Incoming | Unknown:
     """Reads one message, of a kind from the future perhaps; raises where it can't be stored."""
-    message = decode_any(arrived.data, ActionChosen, DecisionMade, OutcomeObserved)
+    expected = OutcomeObserved.__name__ if arrived.subject.split(".")[2:3] == [OUTCOME] else ""
+    message = decode_any(arrived.data, ActionChosen, DecisionMade, OutcomeObserved, expected=expected)
     row: DecisionRow | OutcomeRow
     seen: Observation | None = None
     if isinstance(message, ActionChosen):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hearthmind.telemetry import names
 from hearthmind.telemetry.files import SpanRecord, Value
-from services.command.trace import by_trace, grow, lines, span_of_time, trace
+from services.command.trace import by_trace, grow, lines, list_traced, span_of_time, trace
 
 MS = 1_000_000
 
@@ -147,6 +147,16 @@ def test_where_nothing_is_found_it_says_what_could_be_the_reason(tmp_path: Path)
     assert status == 1
     for reason in ("HEARTHMIND_TELEMETRY__SAMPLE_RATIO", "HEARTHMIND_TELEMETRY__OTLP_ENDPOINT", "id is another"):
         assert reason in " ".join(said.split())
+
+
+def test_without_an_id_the_newest_are_listed(tmp_path: Path) -> None:
+    drawn([span("decide", at_ms=at, DECISION_ID=f"d{at}", GAME="realm", NPC="n1") for at in range(30)], tmp_path)
+    out = io.StringIO()
+    assert list_traced([tmp_path], Console(file=out, width=100)) == 0
+    listed = out.getvalue().splitlines()
+    assert [line.split()[1] for line in listed] == [f"d{number}" for number in range(29, 9, -1)]
+    assert listed[0].endswith("d29  game realm · npc n1")
+    assert list_traced([tmp_path / "nothing"], Console(file=out, width=100)) == 1
 
 
 def test_times_have_three_digits_that_count() -> None:

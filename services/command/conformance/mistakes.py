@@ -139,7 +139,7 @@ OBSERVATIONS = (
     Mistake(
         "snapshot-backwards",
         ERROR,
-        "The snapshot of an NPC is lower than one before it in the same episode. The platform drops it as outdated.",
+        "An NPC's snapshot is lower than one before it in the same episode: dropped while a newer one is being decided.",
         "Count snapshots up with the world, and begin another `episode` where the world begins anew.",
     ),
     Mistake(

@@ -101,7 +101,12 @@ def _misplaced(subject: str, said: list[str]) -> Noted | None:
 # ---- why it can't be read ---------------------------------------------------------------------------------------------
 
 _CAUSES = (
-    (re.compile(r"its type is|Invalid value .* at `\$\.type`|missing required field `type`"), "wrong-message"),
+    (
+        re.compile(
+            r"its type is|Invalid value .* at `\$\.type`|missing required field `type`(?! - at `\$\.(?!observation`))"
+        ),
+        "wrong-message",
+    ),
     (re.compile(r"missing required field"), "missing-field"),
     (re.compile(r"matching regex"), "bad-id"),
     (re.compile(r"length >= 1 - at `\$\.(observation\.)?legal_actions`"), "nothing-legal"),

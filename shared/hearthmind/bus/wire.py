@@ -38,9 +38,12 @@ def decode(data: bytes, kind: type[M]) -> M:
     return message  # type: ignore[return-value]
 
 
-def decode_any(data: bytes, *kinds: type[Message]) -> Message:
-    """Reads a message of one of several kinds by its tag; a tag that this side does not know gives `Unknown`."""
-    name = " or ".join(kind.__name__ for kind in kinds)
+def decode_any(data: bytes, *kinds: type[Message], expected: str = "") -> Message:
+    """Reads a message of one of several kinds by its tag; a tag that this side does not know gives `Unknown`.
+
+    What can't be read is called by the name that was expected of it, where the subject tells.
+    """
+    name = expected or " or ".join(kind.__name__ for kind in kinds)
     limit = OBSERVATION_BYTES_MAX if Observation in kinds or Event in kinds else MESSAGE_BYTES_MAX
     if len(data) > limit:
         raise TooLarge(message=name, size_bytes=len(data), limit_bytes=limit)

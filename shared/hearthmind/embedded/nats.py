@@ -62,7 +62,8 @@ class EmbeddedNats:
     def __init__(self, folder: Path, config: NatsConfig | None = None) -> None:
         self.folder = folder.resolve()
         self.config = config or NatsConfig()
-        self.port = self.config.port or _kept_port(self.folder)
+        self.port, self.port_before = (self.config.port, None) if self.config.port else _kept_port(self.folder)
+        """Where it listens; and where it did, if that was another port and is taken now."""
         self.url = f"nats://{HOST}:{self.port}"
         self._name = f"embedded-{secrets.token_hex(8)}"
 
@@ -124,16 +125,17 @@ def _program() -> str:
     return found
 
 
-def _kept_port(folder: Path) -> int:
+def _kept_port(folder: Path) -> tuple[int, int | None]:
     """The port of the last time where it is free, else a new one: clients of a server that comes back find it again."""
     kept = folder / "port"
-    if kept.exists() and _is_free(port := int(kept.read_text())):
-        return port
+    before = int(kept.read_text()) if kept.exists() else None
+    if before and _is_free(before):
+        return before, None
     for port in random.sample(PORTS, 100):
         if _is_free(port):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             kept.write_text(str(port))
-            return port
+            return port, before
     raise NoFreePort(first=PORTS[0], last=PORTS[-1], host=HOST)
 
 

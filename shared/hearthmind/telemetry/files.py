@@ -6,6 +6,7 @@ likewise. Whatever was written stays readable: a line cut off by a kill or a ful
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 import re
@@ -181,6 +182,17 @@ def spans_of_decision(folders: Sequence[Path], decision: str) -> list[SpanRecord
         if len(found) >= SPANS_MAX:
             break
     return sorted(found.values(), key=lambda record: (record.start_ns, record.span))
+
+
+def newest_decisions(folders: Sequence[Path], most: int) -> list[SpanRecord]:
+    """A span each of the decisions that were traced last, the newest first."""
+    found: dict[object, SpanRecord] = {}
+    for record in _records(folders, [b'"%s":' % names.DECISION_ID.encode()]):
+        decision = record.attributes[names.DECISION_ID]
+        before = found.get(decision)
+        if before is None or record.start_ns < before.start_ns:
+            found[decision] = record
+    return heapq.nlargest(most, found.values(), key=lambda record: record.start_ns)
 
 
 def _records(folders: Sequence[Path], keys: list[bytes]) -> Iterator[SpanRecord]:

@@ -25,5 +25,11 @@ def test_a_line_is_a_mistake(line: str, mistake: str, words: str) -> None:
     assert words in noted.says
 
 
+def test_a_denied_subject_of_another_game_asks_which_game_was_meant() -> None:
+    line = CLIENT + 'Publish Violation - Subject "game.harbour.observation.p1.sail"'
+    (noted,) = denials(line, "game_castle")
+    assert "is of the game harbour; checked is castle" in noted.says
+
+
 def test_what_others_are_refused_is_not_the_games_doing() -> None:
     assert list(denials(CLIENT.replace("castle", "other") + 'Publish Violation - Subject "a"', "game_castle")) == []

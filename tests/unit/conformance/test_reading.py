@@ -29,6 +29,7 @@ def action(**parameter: Any) -> dict[str, Any]:
     ("changes", "mistake", "place"),
     [
         ({"npc": ...}, "missing-field", "npc"),
+        (action(enum=["mill"]), "missing-field", "$.legal_actions[0].parameters"),
         ({"snapshot": "7"}, "wrong-type", "$.snapshot"),
         ({"snapshot": None}, "wrong-type", "$.snapshot"),
         ({"priority": 11}, "wrong-type", "$.priority"),
