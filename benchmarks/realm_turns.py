@@ -26,8 +26,9 @@ from hearthmind.client import connect
 from hearthmind.flow import game_user
 from hearthmind.settings import Flow
 from realm import players
+from realm.answers import as_order
 from realm.play import Turn, play
-from realm.sight import as_order, look
+from realm.sight import look
 from realm.world import World
 from services.command.platform import Options, Platform
 

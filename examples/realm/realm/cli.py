@@ -84,7 +84,7 @@ def watch(asked: argparse.Namespace) -> None:
     width, height = asked.size or (None, None)
     console = Console(width=width, height=height, highlight=False, record=asked.svg is not None)
     show = stage.Show(asked.styles)
-    if console.is_terminal and asked.at is None and not asked.svg:
+    if console.is_terminal and not console.is_dumb_terminal and asked.at is None and not asked.svg:
         try:
             stage.watch(show, console, lambda rest: _moments(asked, rest), 0.0 if asked.follow else asked.speed)
         except KeyboardInterrupt:

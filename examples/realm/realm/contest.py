@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from .answers import as_order
 from .events import Hour
 from .orders import Order
 from .players import Dice, Style
-from .sight import as_order, look
+from .sight import look
 from .world import World
 
 _DICE = 3

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .checks import fits
 from .events import Answered
-from .orders import find, fits
+from .orders import find
 from .rules import (
     ALLIANCE,
     GIFT_PER_TRUST,

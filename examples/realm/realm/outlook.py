@@ -10,10 +10,10 @@ import dataclasses
 
 import numpy as np
 
+from .checks import merchants_free, parties_out
 from .deeds import march_hours
 from .knowledge import believed
 from .land import nearest
-from .orders import merchants_free, parties_out
 from .rules import (
     ATTACK,
     BARRACKS,

@@ -21,12 +21,13 @@ from hearthmind.client import Client, Decision
 from hearthmind.contracts.wire import Fact
 
 from .aftermath import Aftermath, Facts
+from .answers import as_order
 from .events import WIN, Answered, Battle, Hour
 from .log import Log
 from .orders import Answer, Buy, March, Order, Propose
 from .rows import ERRANDS, EVADE, HELP
 from .rules import DAY_H, is_night
-from .sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC, Sight, as_order, look
+from .sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC, Sight, look
 from .situation import player_name, village_name
 from .world import World
 

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from .checks import merchants_free, parties_out
 from .land import distance
-from .orders import merchants_free, parties_out
 from .outlook import Outlook, hours_since
 from .rows import ERRANDS, GOING, HOME, TRADE
 from .rules import (

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .checks import problems
 from .deeds import carry_out
 from .events import Hour
 from .market import take_back
-from .orders import IllegalOrder, Order, problems
+from .orders import IllegalOrder, Order
 from .roads import travel
 from .rules import HEADS, SORTS, UPTIME_HOURS, WHEAT, Ints
 from .state import State

@@ -19,7 +19,7 @@ class DecisionMade(Message, frozen=True, kw_only=True, tag="decision_made"):
     source: str
     observation: Observation | Event
     answer: str = ""
-    """The engine's words as they came."""
+    """The engine's words as they came; empty where another attempt's action counts."""
     worker: str = ""
     tokens_in: int = 0
     tokens_out: int = 0

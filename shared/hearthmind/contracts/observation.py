@@ -84,7 +84,7 @@ class Observation(Message, frozen=True, kw_only=True, tag="observation"):
     answer_within_ms: Annotated[int, msgspec.Meta(ge=1, le=300_000)]
     """How long the game waits, counted from the moment at which the broker has stored this."""
     snapshot: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
-    """Grows with the world; an answer to an older snapshot than the newest acted on is never executed."""
+    """Grows with the world; of one NPC and kind, an older one is never acted on after a newer one."""
     game_time: float = 0.0
     """The game's own clock, in its own unit."""
     episode: Id = "main"

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,7 +144,12 @@ def test_a_table_reads_the_same_both_ways() -> None:
 def test_ctrl_c_ends_a_live_show_cleanly() -> None:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "realm", "watch", "--turns", "100000", "--players", "4"]
-    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE) as show:
+    # In the background of a shell, SIGINT is ignored, and children inherit that.
+    heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    where = os.environ | {"TERM": "xterm-256color"}
+    with subprocess.Popen(
+        command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, preexec_fn=heeds, env=where
+    ) as show:
         os.close(terminal)
         seen = b""
         while b"Realm" not in seen:

@@ -15,6 +15,7 @@ from hearthmind.contracts.wire import Fact
 from hearthmind.legal import problem
 from hearthmind.scripted import choose
 from realm import players
+from realm.answers import as_order
 from realm.contest import played
 from realm.orders import Build, March, Propose, Train
 from realm.outlook import FORCE_ERROR
@@ -22,7 +23,7 @@ from realm.players import Dice
 from realm.rows import ATTACK, RAID
 from realm.rules import ALLIANCE, DAY_H, SORTS, TROOPS
 from realm.rules import ATTACK as STRENGTH
-from realm.sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC, TACTICAL, Sight, as_order, look, names
+from realm.sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC, TACTICAL, Sight, look, names
 from realm.world import World
 
 from .worlds import armed, lengths, seeds, sizes, turns, with_troops

@@ -33,6 +33,9 @@ widths, heights = st.integers(1, 200), st.integers(1, 70)
 INHABITED = {*"".join(charted.VILLAGE), charted.HAMLET, *charted.CROWD}
 
 
+XTERM = {"TERM": "xterm-256color"}
+
+
 def frame(show: Show, width: int, height: int, colours: bool = False) -> list[str]:
     console = Console(width=width, height=height, record=True, file=io.StringIO(), force_terminal=True)
     console.print(show, end="")
@@ -211,7 +214,7 @@ def test_a_picture_of_a_frame_needs_nothing_from_elsewhere() -> None:
 
 def test_a_live_show_ends_with_the_world() -> None:
     terminal = io.StringIO()
-    console = Console(width=100, height=30, file=terminal, force_terminal=True)
+    console = Console(width=100, height=30, file=terminal, force_terminal=True, _environ=XTERM)
     show = Show()
     watch(show, console, lambda rest: playing(STYLES, 1, 5), turns_per_s=0)
     assert "day 1, 00:00" in terminal.getvalue()
@@ -220,7 +223,7 @@ def test_a_live_show_ends_with_the_world() -> None:
 
 def test_who_waits_for_more_sees_what_there_is() -> None:
     terminal = io.StringIO()
-    console = Console(width=100, height=30, file=terminal, force_terminal=True)
+    console = Console(width=100, height=30, file=terminal, force_terminal=True, _environ=XTERM)
 
     def moments(rest: object) -> Iterable[Moment]:
         yield from playing(STYLES, 1, 3)

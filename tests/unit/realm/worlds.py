@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from realm import players
+from realm.answers import as_order
 from realm.orders import Order
 from realm.players import Dice
 from realm.rules import BARRACKS, HALL, MARKET, SETTLER, SORTS, Ints
-from realm.sight import as_order, look
+from realm.sight import look
 from realm.world import World
 
 seeds = st.integers(0, 2**32)
