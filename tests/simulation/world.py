@@ -146,7 +146,6 @@ class Process:
 
     def began(self) -> None:
         """A life begins."""
-        raise NotImplementedError
 
     def ended(self) -> None:
         """A life has ended; what was only in memory is gone."""

@@ -14,7 +14,7 @@ from board.play import Turn, play
 from board.rules import TooFewPlayers
 from board.table import Table
 
-from .minds import Mind, Told, anything
+from ..minds import Mind, Told, anything
 
 RULES = ("tic_tac_toe", "connect_four", "kuhn_poker(players=3)", "leduc_poker")
 NPCS, TURNS = 8, 50

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from hearthmind.acting import action_of
-from hearthmind.client import Client, Decision
-from hearthmind.contracts.inference import Answer
-from hearthmind.contracts.observation import Observation
-from hearthmind.contracts.wire import Fact
-from hearthmind.legal import problem
 from realm.events import DRAW
 from realm.log import replay
 from realm.play import Turn, play
-from realm.players import Dice, any_of
 from realm.sight import COMBAT, ECONOMIC, STRATEGIC
 from realm.world import World
+
+from ..minds import Mind, Told, anything
 
 STANDING = {"day", "rank", "population", "villages", "battles_won", "battles_lost"}
 ECONOMY = STANDING | {"village", "production_before", "production_after", "wasted", "queue_uptime"}
@@ -37,54 +29,16 @@ NPCS, TURNS = 12, 60
 
 
 @dataclass
-class Told:
-    decision: Decision
-    success: bool
-    facts: dict[str, Fact]
-    game_time: float
-
-
-class Anything(Client):
-    """A mind in this process that does anything legal; observations are built and checked as the real one does."""
-
-    def __init__(self) -> None:
-        self.game = "realm"
-        self.asked: list[Decision] = []
-        self.told: list[Told] = []
-        self._dice = Dice(np.random.PCG64(1))
-
-    async def ask(self, observation: Observation) -> Decision:
-        action, arguments = any_of(observation.legal_actions, self._dice)
-        assert problem(observation, action, arguments) is None
-        chosen = action_of(observation, Answer(action=action, arguments=arguments), "rules")
-        self.asked.append(Decision(observation, chosen, 0.0))
-        return self.asked[-1]
-
-    async def report(
-        self,
-        decision: Decision,
-        *,
-        success: bool,
-        facts: Mapping[str, Fact] | None = None,
-        state_after: Mapping[str, Any] | None = None,
-        game_time: float | None = None,
-    ) -> None:
-        assert state_after
-        assert game_time is not None
-        self.told.append(Told(decision, success, dict(facts or {}), game_time))
-
-
-@dataclass
 class Played:
     world: World
-    mind: Anything
+    mind: Mind
     log: Path
     turns: list[Turn] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 async def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    mind, log, turns = Anything(), tmp_path_factory.mktemp("realm") / "log.jsonl", list[Turn]()
+    mind, log, turns = Mind("realm", anything(1)), tmp_path_factory.mktemp("realm") / "log.jsonl", list[Turn]()
     world = await play(
         mind, npcs=NPCS, seed=3, until=lambda: len(turns) >= TURNS, on_turn=turns.append, turn_s=0, log=log
     )
@@ -171,6 +125,6 @@ def test_turns_tell_what_happened(played: Played) -> None:
 
 
 async def test_a_play_that_is_over_at_once_asks_nobody() -> None:
-    mind = Anything()
+    mind = Mind("realm", anything(1))
     world = await play(mind, npcs=3, seed=1, until=lambda: True)
     assert (world.turn, mind.asked, mind.told) == (0, [], [])

@@ -25,7 +25,7 @@ from village.play import CHAT, Turn, play
 from village.scene import Scene, Visit
 from village.visitors import visits
 
-from ..board.minds import Chooses, Mind, anything
+from ..minds import Chooses, Mind, anything
 
 SEED, NPCS, TURNS = 3, 7, 2 * len(HOURS)
 

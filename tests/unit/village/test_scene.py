@@ -13,7 +13,7 @@ from village.people import ASKS, HOURS, PLACES, ROLES, STOCK_MAX, TRUST_FIRST, T
 from village.scene import Scene, Villager, Visit, price
 from village.visitors import visits
 
-from ..board.minds import any_of
+from ..minds import any_of
 
 seeds = st.integers(0, 2**32)
 WISHES = ("", *ASKS, *(ware for role in ROLES for ware in role.sells))
