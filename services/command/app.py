@@ -15,6 +15,7 @@ from rich.console import Console
 from hearthmind.bus.connect import EXIT_CONFIG
 from hearthmind.errors import HearthmindError
 from hearthmind.flow import game_user
+from hearthmind.process import run
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
 from services.command import dead_letters as dead_letters_command
@@ -22,6 +23,12 @@ from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
 from services.command.doctor import doctor as run_doctor
 from services.command.platform import TRACES, Options, Platform, provision_at
+from services.command.play import play as play_game
+from services.command.play import say
+from services.command.provisioning import SERVICE as PROVISIONER
+from services.command.provisioning import keep_provisioned
+from services.command.provisioning import prepare as prepare_all
+from services.command.secret_files import make_secrets
 from services.command.trace import list_traced
 from services.command.trace import trace as draw_trace
 from services.command.view import print_summary
@@ -29,6 +36,8 @@ from services.command.view import print_summary
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 HOME = Path(".hearthmind")
+RUN_SECRETS = Path("/run/secrets")
+"""Where a container has the secrets that were given to it."""
 Folder = Annotated[Path, typer.Option(help="Where the platform keeps its data.")]
 
 
@@ -122,9 +131,52 @@ def dead_letters(
 
 
 @app.command()
-def provision() -> None:
+def play(
+    npcs: Annotated[int, typer.Option(min=1, max=20_000, help="How many characters play.")] = 50,
+    seconds: Annotated[float, typer.Option(min=1, help="How long.")] = 30,
+    game: Annotated[str, typer.Option(help="Which installed game: realm, board, village, or your own.")] = "realm",
+    seed: Annotated[int, typer.Option(min=0, help="The world's seed.")] = 7,
+    journal: Annotated[Path | None, typer.Option(help="Where outcomes wait until they are stored.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as one last line of JSON.")] = False,
+) -> None:
+    """Play a game at the broker of the settings, with nothing but the game's own credentials, and count everything."""
+    console = Console(stderr=json, highlight=False)
+    played = asyncio.run(play_game(game, npcs, seconds, seed, journal, console))
+    say(console, played)
+    if json:
+        sys.stdout.write(msgspec.json.encode(played).decode() + "\n")
+    if not played.all_is_well:
+        raise typer.Exit(1)
+
+
+@app.command()
+def secrets(
+    game: Annotated[list[str] | None, typer.Option(help="A game that may connect; can be given several times.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where each password has a file of its own.")] = Path("secrets"),
+    at: Annotated[str, typer.Option(help="Where games reach the broker.")] = "127.0.0.1:4222",
+) -> None:
+    """Make the secrets of a deployment where they are missing, and print the address of each game."""
+    for name, password in make_secrets(folder, game or ()).items():
+        sys.stdout.write(f"game {name}: nats://{game_user(name)}:{password}@{at}\n")
+
+
+@app.command()
+def prepare(
+    folder: Annotated[Path, typer.Option(help="Where the passwords of the database's roles are.")] = RUN_SECRETS,
+) -> None:
+    """Migrate the database of the settings, give each service its role, and make the streams; can be run again."""
+    asyncio.run(prepare_all(folder))
+
+
+@app.command()
+def provision(
+    keep: Annotated[bool, typer.Option("--keep", help="Stay, and make them again where they are gone.")] = False,
+) -> None:
     """Make every stream, consumer and bucket at the broker of the settings; can be run again at any time."""
-    asyncio.run(provision_at(load("broker", Broker), load("flow", Flow)))
+    if keep:
+        run(PROVISIONER, keep_provisioned)
+    else:
+        asyncio.run(provision_at(load("broker", Broker), load("flow", Flow)))
 
 
 @app.command()

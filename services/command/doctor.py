@@ -1,4 +1,5 @@
-"""`hearthmind doctor`: the settings with their source, and whether broker, database, ports and disk are as they should be."""
+"""`hearthmind doctor`: the settings with their source, and whether broker, database, ports, disk and the
+service of these settings are as they should be."""
 
 from __future__ import annotations
 
@@ -18,9 +19,12 @@ from rich.table import Table
 from hearthmind.bus.connect import close, connect, without_secrets
 from hearthmind.embedded.nats import EmbeddedNats
 from hearthmind.errors import CannotStart, HearthmindError
+from hearthmind.health import READY, Health, ask
 from hearthmind.settings import Broker, Flow, Sourced, Store, Telemetry, load, sourced
 from hearthmind.store.engine import create_engine, transaction
 from hearthmind.store.read import totals
+from hearthmind.telemetry.broker import BrokerWatch
+from hearthmind.telemetry.names import BROKER_WATCH
 from services.command.platform import read_connection
 from services.decision.settings import Decision
 from services.inference_worker.settings import InferenceWorker
@@ -31,9 +35,11 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "store": Store,
     "flow": Flow,
     "telemetry": Telemetry,
+    "health": Health,
     "decision": Decision,
     "inference_worker": InferenceWorker,
     "reward": Reward,
+    BROKER_WATCH: BrokerWatch,
 }
 DISK_FREE_GIB_MIN = 2.0
 OK, WARNING, WRONG = "ok", "warning", "wrong"
@@ -56,7 +62,7 @@ def doctor(folder: Path, console: Console) -> int:
         console.print(f"[red]wrong[/red]  {error}", highlight=False)
         return 1
     console.print(_settings_table(settings))
-    findings = [*_machine(folder), *asyncio.run(_servers(folder))]
+    findings = [*_machine(folder), *asyncio.run(_servers(folder)), *_service(load("health", Health))]
     colours = {OK: "green", WARNING: "yellow", WRONG: "red"}
     for finding in findings:
         colour = colours[finding.state]
@@ -97,6 +103,17 @@ async def _servers(folder: Path) -> list[Finding]:
     if running and broker == Broker():
         broker, store = running.broker("provision"), Store(url=running.database_url)
     return [_port(broker), await _broker(broker), await _database(store)]
+
+
+def _service(health: Health) -> Iterator[Finding]:
+    """What the service says that tells its health where these settings say, if any does."""
+    if health.address:
+        try:
+            is_well, says = ask(health.address, READY)
+        except CannotStart as error:
+            is_well, says = False, str(error)
+        says = "ready" if is_well else f"not ready: {says}"
+        yield Finding(f"service at {health.address}", OK if is_well else WARNING, says)
 
 
 def _port(broker: Broker) -> Finding:

@@ -9,6 +9,7 @@ from services.command.conformance.page import check_game_as_markdown
 from services.command.pages.commands import commands_as_markdown
 from services.command.pages.flow import flow_as_markdown
 from services.command.pages.messages import messages_as_markdown
+from services.command.pages.metrics import metrics_as_markdown
 from services.command.pages.settings import settings_as_markdown
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,7 @@ def pages() -> dict[Path, str]:
         "docs/reference/messages.md": messages_as_markdown(),
         "docs/reference/settings.md": settings_as_markdown(),
         "docs/reference/commands.md": commands_as_markdown(),
+        "docs/reference/metrics.md": metrics_as_markdown(),
         "docs/reference/check-game.md": check_game_as_markdown(),
         **asyncapi.pages(),
     }

@@ -13,7 +13,7 @@ from hearthmind.bus.consume import Consuming
 from hearthmind.bus.leases import Lease, Leases
 from hearthmind.bus.publish import Publisher
 from hearthmind.flow import Consumer
-from hearthmind.process import run, until
+from hearthmind.process import connected, run, until
 from hearthmind.settings import Broker, Flow, load
 from services.decision.handlers import Handlers
 from services.decision.settings import Decision
@@ -47,7 +47,7 @@ async def serve(stop: asyncio.Event) -> None:
     await learn(clock, nc, "OBSERVATION", f"{SERVICE}_0", broker.start_within_s)
     leases = Leases(nc, publisher, me, flow_settings.partitions, taken, lost)
     work = (keep_time(clock, nc, "OBSERVATION", f"{SERVICE}_0"), handlers.keep_alive(), consuming.run(), leases.run())
-    await until(stop, *work)
+    await until(stop, *work, needs=[connected(nc)])
     await leases.stop()
     await handlers.finish()
     await consuming.stop()

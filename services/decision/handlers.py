@@ -166,6 +166,10 @@ class Handlers:
         self._alarm.set(partition.wakes_s)
 
     async def _act(self, effect: Act) -> None:
+        with trace.within(_as_ticket(effect.ticket).span):
+            await self._store(effect)
+
+    async def _store(self, effect: Act) -> None:
         action, ticket = effect.action, _as_ticket(effect.ticket)
         give_up_s = max(0.0, effect.deadline_s - time.monotonic())
         headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
@@ -173,15 +177,17 @@ class Handlers:
         message_id = ids.message_id(action.game, action.npc, action.decision)
         try:
             stored = await self._publisher.publish(subject, encode(action), message_id, headers, give_up_s)
+            is_late = time.monotonic() > effect.deadline_s
             _tell_winner(action.decision, stored)
             detail = without_answer(effect.detail) if stored.duplicate else effect.detail
             await _or_lost(await self._send_detail(detail, headers))
         except HearthmindError as error:
             log.warning("decision %s: not published, so it is left to the broker: %s", action.decision, error)
+            metrics.count(names.MISSED, 1, {names.REASON: "unstored"})
             trace.end(ticket.span, error=str(error))
             return
         await ticket.delivery.acknowledge()
-        metrics.decided(action, effect.detail.tier)
+        metrics.decided(action, effect.detail.tier, is_late=is_late)
         trace.end(
             ticket.span, attributes={names.SOURCE: action.source, names.WHY: action.why, names.ACTION: action.action}
         )
@@ -209,7 +215,7 @@ class Handlers:
 
     async def _drop(self, effect: Drop) -> None:
         ticket = _as_ticket(effect.ticket)
-        metrics.count(names.DROPPED, 1, {names.GAME: ticket.delivery.subject.split(".")[2]})
+        metrics.dropped(ticket.delivery.subject.split(".")[2], effect.why)
         await ticket.delivery.acknowledge()
         trace.end(ticket.span, error=effect.why)
 

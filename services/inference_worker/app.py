@@ -12,7 +12,7 @@ from hearthmind.bus.connect import close, connect
 from hearthmind.bus.consume import Consuming
 from hearthmind.bus.publish import Publisher
 from hearthmind.errors import CannotStart
-from hearthmind.process import run, until
+from hearthmind.process import connected, run, until
 from hearthmind.settings import Broker, load
 from services.inference_worker.engine import engine_for
 from services.inference_worker.handlers import Handlers
@@ -42,7 +42,7 @@ async def serve(stop: asyncio.Event) -> None:
         tier = consumer.stream.removeprefix("INFERENCE_").lower()
         if tier in settings.tiers:
             await handlers.pull(consumer, tier)
-    await until(stop, keep_time(clock, nc, *own), handlers.keep_alive(), consuming.run())
+    await until(stop, keep_time(clock, nc, *own), handlers.keep_alive(), consuming.run(), needs=[connected(nc)])
     await consuming.stop()
     await handlers.finish()
     await publisher.stop()

@@ -18,7 +18,7 @@ from hearthmind.contracts.inference import Infer, Inferred
 from hearthmind.errors import Malformed
 from hearthmind.flow import Consumer
 from hearthmind.ids import reply_subject, request_subject
-from hearthmind.telemetry import names, trace
+from hearthmind.telemetry import metrics, names, trace
 from services.inference_worker.engine import Engine, Generated
 from services.inference_worker.machine import Effect, Expire, Job, Line, Start
 
@@ -120,6 +120,10 @@ class Handlers:
             task.add_done_callback(self._done)
 
     async def _answer(self, start: Start) -> None:
+        with trace.within(_ticket(start.job).span):
+            await self._run(start)
+
+    async def _run(self, start: Start) -> None:
         job, began_s = start.job, time.monotonic()
         try:
             generated, failed = await self._generate(job)
@@ -161,6 +165,7 @@ class Handlers:
             failed = f"the engine's answer of {len(data)} bytes is over the limit of {MESSAGE_BYTES_MAX}"
             data = encode(msgspec.structs.replace(reply, text="", failed=failed))
         await self._nc.publish(reply_subject(infer.partition), data, headers=trace.headers(ticket.span) or None)
+        metrics.answered(reply, infer.tier)
         await ticket.delivery.acknowledge()
         usage: trace.Attributes = {
             names.GEN_AI_RESPONSE_MODEL: reply.model,

@@ -22,9 +22,11 @@ from hearthmind import flow
 from hearthmind.bus.connect import close, connect
 from hearthmind.bus.publish import Publisher
 from hearthmind.flow import Consumer
-from hearthmind.process import run, until
+from hearthmind.health import Need
+from hearthmind.process import connected, run, until
 from hearthmind.settings import Broker, Store, load
 from hearthmind.store.engine import create_engine
+from hearthmind.store.reach import Reach
 from services.reward.handlers import Handlers
 from services.reward.settings import Reward
 
@@ -37,7 +39,9 @@ FINISH_WITHIN_S = 5.0
 async def serve(stop: asyncio.Event) -> None:
     """Runs until `stop` is set; the batch at hand is finished, the rest is left to the broker."""
     settings, broker, store = load(SERVICE, Reward), load("broker", Broker), load("store", Store)
+    reach = Reach(store.url)
     nc = await connect(broker, f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}")
+    await reach.wait(stop)
     publisher = await Publisher(nc).start()
     engine = create_engine(store.url)
     handlers = Handlers(nc, publisher, engine, settings)
@@ -49,12 +53,14 @@ async def serve(stop: asyncio.Event) -> None:
         for consumer in flow.consumers_of(SERVICE, 1, ())
     ]
     await consuming.start()
-    await until(stop, handlers.keep_sweeping(), handlers.keep_pruning())
+    needs = [connected(nc), Need(away=lambda: reach.why_not)]
+    await until(stop, handlers.keep_sweeping(), handlers.keep_pruning(), reach.keep_asking(), needs=needs)
     for subscriber in subscribers:
         await subscriber.stop()
     await publisher.stop()
     await close(nc)
     await engine.dispose()
+    await reach.close()
 
 
 class OverOurs(NatsBroker):

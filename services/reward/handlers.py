@@ -38,8 +38,8 @@ from services.reward.transaction import confirmations, store, sweep
 
 log = logging.getLogger("hearthmind.reward")
 
-BACKOFF_S = (0.1, 5.0)
-"""The first and the longest pause before Postgres is tried again."""
+BACKOFF_S = (0.1, 2.0)
+"""The first and the longest pause before Postgres is tried again; what waits is stored within 5 s of its return."""
 
 T = TypeVar("T")
 

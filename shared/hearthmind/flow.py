@@ -341,10 +341,17 @@ def service_permissions(service: str) -> Permissions:
 
 def game_permissions(game: str) -> Permissions:
     """The permissions of a game: its own subjects, and never the right to make a consumer."""
+    own = game_imports(game)
+    return Permissions(own.publish, (*own.subscribe, f"{inbox_prefix(game_user(game))}.>"))
+
+
+def game_imports(game: str) -> Permissions:
+    """What passes between a game's account and the platform's: its inbox doesn't, nor does whatever else it may name."""
     own = [hop for hop in HOPS if hop.subject.startswith("game.<game>.")]
-    publish = [_wild(hop.subject, game) for hop in own if "game" in hop.producers]
-    subscribe = [_wild(hop.subject, game) for hop in own if "game" in hop.consumers]
-    return Permissions(tuple(publish), (*subscribe, f"{inbox_prefix(game_user(game))}.>"))
+    return Permissions(
+        tuple(_wild(hop.subject, game) for hop in own if "game" in hop.producers),
+        tuple(_wild(hop.subject, game) for hop in own if "game" in hop.consumers),
+    )
 
 
 def _wild(subject: str, game: str = "*") -> str:

@@ -1,4 +1,4 @@
-"""How every service runs: settings, telemetry, signals and exit statuses, the same for all."""
+"""How every service runs: settings, telemetry, health, signals and exit statuses, the same for all."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from hearthmind.bus.connect import EXIT_CONFIG
+from hearthmind.bus.connect import EXIT_CONFIG, Connection
 from hearthmind.errors import CannotStart
+from hearthmind.health import Health, Need, Vitals, Watch
 from hearthmind.settings import Telemetry, load
 from hearthmind.telemetry.setup import start_telemetry
 
 READY_FILE = "HEARTHMIND_READY_FILE"
 """Names the file that a service makes when it is ready, for whoever started it; nothing where it is not set."""
+
+vitals = Vitals()
+"""How this process is."""
 
 Serve = Callable[[asyncio.Event], Awaitable[None]]
 """A service: it runs until the event is set, then finishes or hands back what it has and returns."""
@@ -44,26 +49,60 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(service: str, serve: Serve) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        vitals.stopping()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     end_telemetry = start_telemetry(service, load("telemetry", Telemetry))
     log = logging.getLogger("hearthmind")
     log.info("%s starts", service)
+    with _watched(load("health", Health)):
+        try:
+            await serve(stop)
+        finally:
+            log.info("%s stops", service)
+            end_telemetry()
+
+
+@contextmanager
+def _watched(settings: Health) -> Iterator[None]:
+    """Tells about the process where somebody is to know, from before it is ready to its very end."""
+    if not settings.address:
+        yield
+        return
+    beating = asyncio.create_task(vitals.keep_beating())
+    watch = Watch(vitals, settings).start()
     try:
-        await serve(stop)
+        yield
     finally:
-        log.info("%s stops", service)
-        end_telemetry()
+        watch.stop()
+        beating.cancel()
 
 
-async def until(stop: asyncio.Event, *work: Coroutine[object, object, None]) -> None:
-    """Says that the service is ready and runs endless work until the event is set; an error in it ends the process."""
+async def until(stop: asyncio.Event, *work: Coroutine[object, object, None], needs: Iterable[Need] = ()) -> None:
+    """Says that the service is ready and runs endless work until the event is set; an error in it ends the process.
+
+    It counts as ready for as long as nothing that it needs is away.
+    """
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each) for each in work]
+        vitals.ready(tuple(needs))
         _tell_ready()
         await stop.wait()
+        vitals.stopping()
         for task in tasks:
             task.cancel()
+
+
+def connected(nc: Connection) -> Need:
+    """The broker, as something that a service needs."""
+    return Need(
+        away=lambda: "" if nc.is_connected else f"the broker is away ({nc.last_error or 'it did not say why'})",
+        gone=lambda: "the connection to the broker closed for good" if nc.is_closed else "",
+    )
 
 
 def _tell_ready() -> None:

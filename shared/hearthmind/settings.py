@@ -1,7 +1,8 @@
 """Settings: one typed struct per service, read once from the environment, each value with its source.
 
 A key is `HEARTHMIND_<SECTION>__<KEY>`; where the world has a name of its own for it (`NATS_URL`, `DATABASE_URL`), that
-one counts too. A value that does not fit and a key that nobody knows are refused by name.
+one counts too. With `_FILE` after it, the value is read from the file that it names: so a secret never stands in the
+environment. A value that does not fit and a key that nobody knows are refused by name.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
 from hearthmind.errors import CannotStart
 
 PREFIX = "HEARTHMIND_"
+FILE = "_FILE"
+"""Behind a key: the value is what that file says."""
+SECRET_MAX_BYTES = 64 * 1024
 
 STANDARD = {
     ("broker", "url"): "NATS_URL",
@@ -49,6 +55,12 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = "postgresql://127.0.0.1:5432/hearthmind"
     """Its address, with the user and password where it wants them."""
+    password: str = ""
+    """The password of the address's user, where it is kept apart from the address; it is filled in there."""
+
+    def __post_init__(self) -> None:
+        if self.password:
+            msgspec.structs.force_setattr(self, "url", _with_password(self.url, self.password))
 
 
 class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +87,8 @@ class Telemetry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How large the files of a process get; beyond, the oldest half is dropped."""
     log_level: str = "info"
     """From which level on lines are logged: debug, info, warning, error."""
+    log_format: str = "text"
+    """How they are written: text for people, or json, one object a line with trace_id and span_id where there are any."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +111,13 @@ def load(section: str, kind: type[T], environ: Mapping[str, str] | None = None) 
         key = _key_in_force(section, field.name, environ)
         if key is None:
             continue
-        text = environ[key]
+        text = _text_of(key, environ)
         value: object = [part.strip() for part in text.split(",") if part.strip()] if _is_list(field.type) else text
         try:
             found[field.name] = msgspec.convert(value, field.type, strict=False)
         except msgspec.ValidationError as error:
-            raise BadSetting(key=key, why=f"{error} (it is {text!r})") from None
+            shown = "" if key.endswith(FILE) else f" (it is {text!r})"
+            raise BadSetting(key=key, why=f"{error}{shown}") from None
     return kind(**found)
 
 
@@ -112,8 +127,7 @@ def sourced(section: str, kind: type[T], environ: Mapping[str, str] | None = Non
     settings = load(section, kind, environ)
     for name in kind.__struct_fields__:
         key = _key_in_force(section, name, environ)
-        value = getattr(settings, name)
-        yield Sourced(section, name, "(set)" if "password" in name and value else value, key or "default")
+        yield Sourced(section, name, _shown(name, getattr(settings, name)), key or "default")
 
 
 def as_environment(section: str, settings: msgspec.Struct) -> dict[str, str]:
@@ -126,13 +140,46 @@ def as_environment(section: str, settings: msgspec.Struct) -> dict[str, str]:
 
 
 def _key_in_force(section: str, name: str, environ: Mapping[str, str]) -> str | None:
-    keys = (f"{PREFIX}{section.upper()}__{name.upper()}", STANDARD.get((section, name), ""))
-    return next((key for key in keys if environ.get(key)), None)
+    own, standard = f"{PREFIX}{section.upper()}__{name.upper()}", STANDARD.get((section, name), "")
+    keys = (own, own + FILE, *((standard, standard + FILE) if standard else ()))
+    found = [key for key in keys if environ.get(key)]
+    if own in found and own + FILE in found:
+        raise BadSetting(key=own, why=f"{own + FILE} is set too; keep one of them")
+    return found[0] if found else None
+
+
+def _text_of(key: str, environ: Mapping[str, str]) -> str:
+    """The value, or what its file says without the end of the line."""
+    if not key.endswith(FILE):
+        return environ[key]
+    try:
+        with Path(environ[key]).open(encoding="utf-8") as file:
+            return file.read(SECRET_MAX_BYTES).rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(key=key, why=f"its file can't be read: {error}") from None
+
+
+def _shown(name: str, value: object) -> object:
+    """The value without a secret in it."""
+    if "password" in name and value:
+        return "(set)"
+    if isinstance(value, str) and "@" in value and (secret := urlsplit(value).password):
+        return value.replace(f":{secret}@", ":…@")
+    return value
+
+
+def _with_password(url: str, password: str) -> str:
+    """The address with the password of its user; one that it has already stays."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at or ":" in user:
+        return url
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
 def _refuse_unknown(section: str, names: Iterable[str], environ: Mapping[str, str]) -> None:
     start = f"{PREFIX}{section.upper()}__"
-    known = [start + name.upper() for name in names]
+    known = [start + name.upper() + end for name in names for end in ("", FILE)]
     for key in environ:
         if key.startswith(start) and key not in known:
             near = difflib.get_close_matches(key, known, n=1)

@@ -12,6 +12,10 @@ from typing import NamedTuple
 from hearthmind import ids
 from hearthmind.journal import Journal
 
+WAITS_LONGER_MAX = 8
+"""Each try waits twice as long for the next one as the one before, up to so many times the first wait: while the platform is
+behind, what it has already would otherwise come again and again, and keep it behind."""
+
 
 class Sending(NamedTuple):
     """One try to send an outcome.
@@ -25,13 +29,21 @@ class Sending(NamedTuple):
     message_id: str
 
 
+class _Sent(NamedTuple):
+    """The last try of an outcome."""
+
+    at_s: float
+    number: int
+    longer: int
+
+
 class Unconfirmed:
     """What the journal holds and when it was sent last; bounded by the journal."""
 
     def __init__(self, game: str, journal: Journal) -> None:
         self.journal = journal
         self._game = game
-        self._sent: dict[str, tuple[float, int]] = {}
+        self._sent: dict[str, _Sent] = {}
 
     def begin(self, decision: str, now_s: float, time_of_day_s: float) -> Sending | None:
         """The next try of an outcome; None where it is confirmed.
@@ -41,11 +53,12 @@ class Unconfirmed:
         entry = self.journal.get(decision)
         if entry is None:
             return None
-        if decision in self._sent:
-            number = self._sent[decision][1] + 1
+        before = self._sent.get(decision)
+        if before:
+            number, longer = before.number + 1, min(2 * before.longer, WAITS_LONGER_MAX)
         else:
-            number = 0 if self.journal.is_new(decision) else int(time_of_day_s)
-        self._sent[decision] = (now_s, number)
+            number, longer = 0 if self.journal.is_new(decision) else int(time_of_day_s), 1
+        self._sent[decision] = _Sent(now_s, number, longer)
         message_id = ids.message_id(self._game, entry.subject.rpartition(".")[2], decision, f"outcome-{number}")
         return Sending(entry.subject, bytes(entry.body), message_id)
 
@@ -61,8 +74,8 @@ class Unconfirmed:
         """What was not confirmed in a while; after a crash, everything that the journal still holds."""
         due: list[str] = []
         for entry in self.journal.pending():
-            sent_s, _ = self._sent.get(entry.id, (float("-inf"), 0))
-            if now_s - sent_s >= after_s:
+            sent = self._sent.get(entry.id)
+            if sent is None or now_s - sent.at_s >= after_s * sent.longer:
                 due.append(entry.id)
             if len(due) >= most:
                 break

@@ -1,86 +1,32 @@
-"""The demo, while every process is killed once: nothing is lost, nothing is doubled, everyone gets a legal action.
-
-And the harness sees faults: with the inbox dropped, the same run turns red.
-"""
+"""Every process killed, reward held up, Postgres restarted, the power cut, a hostile neighbour: every law holds."""
 
 from __future__ import annotations
 
-import io
-import os
-import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-import psycopg
-from rich.console import Console
+from .breaks import BREAKS
+from .disk import why_no_disk
+from .plan import NEIGHBOUR, PROCESSES, Fault, draw
+from .run import Order, run
 
-from hearthmind.client import Client
-from hearthmind.embedded import postgres
-from hearthmind.testing.waiting import until
-from services.command.demo import Demo, run_demo
-from services.command.figures import Summary
-from services.command.platform import Platform
-
-PROCESSES = ("decision", "inference_worker", "reward", "postgres", "nats")
-NPCS = 60
+SEED = 48
+"""Its plan kills reward and NATS first: what was between them comes again only half a minute later."""
+KILLS = draw(SEED, 10, ("kill",), every_s=1.5)
 
 
-Plan = Callable[[Platform, Client], Coroutine[object, object, None]]
+def after(seconds: float, plan: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    return tuple(Fault(fault.at_s + seconds, fault.kind, fault.target, fault.way, fault.lasts_s) for fault in plan)
 
 
-def faults(outcomes_between: int, *, with_inbox: bool = True) -> Plan:
-    """Kills every process, each when the game has gone on for a while and the one before is back; then holds up reward."""
+async def test_nothing_is_lost_or_doubled_by_kills_nor_by_what_shows_the_breaks(folder: Path) -> None:
+    inbox, acknowledgement, sync = (BREAKS[name].plan for name in ("inbox", "acknowledgement", "sync"))
+    cut = sync if not why_no_disk() else ()
+    hostile = Fault(12.0, "hostile", NEIGHBOUR)
+    plan = (*cut, *after(5, KILLS), hostile, *after(14, inbox), *after(15, acknowledgement))
+    assert {fault.target for fault in KILLS} == set(PROCESSES)
 
-    async def plan(platform: Platform, mind: Client) -> None:
-        if not with_inbox:
-            drop_the_inbox(platform)
-        for number, name in enumerate(PROCESSES, 1):
-            await until(lambda number=number: mind.outcomes > number * outcomes_between, 60)  # type: ignore[misc]
-            pid = platform.supervisor.pid(name)
-            assert pid
-            os.kill(pid, signal.SIGKILL)
-            await platform.supervisor.wait_ready(name, other_than=pid)
-        await until(lambda: mind.outcomes > (len(PROCESSES) + 1) * outcomes_between, 60)
-        await hold_up_reward(platform, mind)
+    report = await run(Order(plan, seconds=20, npcs=20), folder)
 
-    return plan
-
-
-def drop_the_inbox(platform: Platform) -> None:
-    """Empties the inbox after every insert: what it knew is forgotten."""
-    with psycopg.connect(platform.connection.database_url, autocommit=True) as connection:
-        connection.execute(
-            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM inbox; RETURN NULL; END'"
-        )
-        connection.execute("CREATE TRIGGER forget AFTER INSERT ON inbox EXECUTE FUNCTION forget()")
-
-
-async def hold_up_reward(platform: Platform, mind: Client) -> None:
-    """Stops the reward service until the client has sent so many outcomes again that the broker has most of them already."""
-    pid = platform.supervisor.pid("reward")
-    assert pid
-    resent = mind.resent
-    os.kill(pid, signal.SIGSTOP)
-    await until(lambda: mind.resent > resent + 2 * NPCS, 60)
-    os.kill(pid, signal.SIGCONT)
-
-
-async def played(folder: Path, plan: Plan, seconds: float) -> Summary:
-    demo = Demo(npcs=NPCS, seconds=seconds, seed=3, as_json=True, folder=folder, sample_ratio=0.0)
-    try:
-        summary, _ = await run_demo(demo, Console(file=io.StringIO()), plan)
-    finally:
-        postgres.remove(folder / "postgres")
-    return summary
-
-
-async def test_every_process_is_killed_once_and_nothing_is_lost(folder: Path) -> None:
-    summary = await played(folder, faults(outcomes_between=8 * NPCS), seconds=60)
-    assert summary.all_is_well, summary
-    assert (summary.lost, summary.doubled, summary.illegal) == (0, 0, 0)
-
-
-async def test_without_the_inbox_the_same_faults_turn_it_red(folder: Path) -> None:
-    summary = await played(folder, faults(outcomes_between=NPCS, with_inbox=False), seconds=1)
-    assert not summary.all_is_well
-    assert summary.doubled or summary.lost, summary  # sent again it is doubled; delivered again it holds up the others
+    assert report.broken == ()
+    assert len(report.happened) == len(plan)
+    assert all(report.restarts[name] for name in PROCESSES), report.restarts

@@ -1,5 +1,7 @@
 """Metrics: what is counted, under which labels, and that their number is bounded."""
 
+import inspect
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -7,11 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.trace import TracerProvider
 
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import LegalAction, Observation
-from hearthmind.telemetry import metrics, names
+from hearthmind.flow import STREAMS, TIERS
+from hearthmind.telemetry import metrics, names, trace
+from services.decision import machine
 from services.decision.machine import Act, Partition, Seen
 from services.decision.triage import parse
 
@@ -74,6 +79,96 @@ def test_a_fallback_is_counted_by_its_class_of_reason(reader: InMemoryMetricRead
     assert list(read(reader, names.FALLBACKS)) == [frozenset(labels.items())]
 
 
+def test_an_action_that_was_stored_too_late_missed_its_deadline(reader: InMemoryMetricReader) -> None:
+    metrics.decided(action(), "critical")
+    assert not read(reader, names.MISSED)
+    metrics.decided(action(), "critical", is_late=True)
+    assert list(read(reader, names.MISSED)) == [frozenset({(names.REASON, "action")})]
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        ("it came after its deadline", "late"),
+        ("a newer observation is being decided", "newer"),
+        ("a newer observation replaced it", "newer"),
+        ("the game said it twice, and it is being decided", "twice"),
+        ("something else", "other"),
+    ],
+)
+def test_a_dropped_observation_is_counted_by_its_class_of_reason(
+    reader: InMemoryMetricReader, why: str, reason: str
+) -> None:
+    metrics.dropped("realm", why)
+    assert list(read(reader, names.DROPPED)) == [frozenset({(names.GAME, "realm"), (names.REASON, reason)})]
+    assert bool(read(reader, names.MISSED)) == (reason == "late")
+
+
+def test_the_classes_know_every_reason_for_dropping() -> None:
+    """In the decision service's own words."""
+    words = re.findall(r'Drop\([\w.]+, "([^"]+)"\)', inspect.getsource(machine))
+    assert {
+        next((reason for start, reason in metrics.DROPS.items() if each.startswith(start)), "") for each in words
+    } == {
+        "late",
+        "newer",
+        "twice",
+    }
+
+
+def test_an_answer_costs_tokens_and_time(reader: InMemoryMetricReader) -> None:
+    reply = Inferred(
+        game="realm", npc="n1", decision="d1", attempt=1, model="m", tokens_in=900, tokens_out=40, engine_ms=250
+    )
+    metrics.answered(reply, "critical")
+    by_type = {dict(labels)[names.GEN_AI_TOKEN_TYPE]: point for labels, point in read(reader, names.TOKENS).items()}
+    assert {kind: point.sum for kind, point in by_type.items() if isinstance(point, HistogramDataPoint)} == {
+        "input": 900,
+        "output": 40,
+    }
+    (took,) = read(reader, names.ENGINE_DURATION).values()
+    assert isinstance(took, HistogramDataPoint)
+    assert took.sum == pytest.approx(0.25)
+
+
+def test_a_value_within_a_span_that_is_kept_leads_to_its_trace(reader: InMemoryMetricReader) -> None:
+    trace.use(TracerProvider(shutdown_on_exit=False))
+    span = trace.start("decide", trace.CONSUMER, None, {})
+    with trace.within(span):
+        metrics.decided(action(), "critical")
+    trace.end(span)
+    trace.use(None)
+    (took,) = read(reader, names.DECISION_DURATION).values()
+    (exemplar,) = took.exemplars
+    assert f"{exemplar.trace_id:032x}" == trace.trace_id(span)
+
+
+def test_counters_of_closed_sets_begin_at_zero(reader: InMemoryMetricReader) -> None:
+    metrics.begin(names.BROKER_WATCH)
+    assert not read(reader, names.STREAM_STORED), "that is the broker's, who begins where it likes"
+    metrics.begin("decision")
+    dead = read(reader, names.DEAD_LETTERS)
+    assert {dict(labels)[names.STREAM] for labels in dead} == {stream.name for stream in STREAMS}
+    assert {point.value for point in dead.values() if isinstance(point, NumberDataPoint)} == {0}
+    assert len(read(reader, names.FALLBACKS)) == len(TIERS) * len(names.FALLBACK_REASONS)
+    assert not read(reader, names.DECISIONS), "which games there are is not known before they come"
+    assert not read(reader, names.QUEUE_DEPTH), "another tells it"
+
+
+def test_what_is_watched_is_what_is_said_now(reader: InMemoryMetricReader) -> None:
+    said: list[tuple[float, dict[str, str]]] = [(3, {names.STREAM: "EVENT"})]
+    metrics.watch(names.QUEUE_DEPTH, lambda: said)
+    assert list(read(reader, names.QUEUE_DEPTH)) == [frozenset({(names.STREAM, "EVENT")})]
+    said.clear()
+    assert not read(reader, names.QUEUE_DEPTH)
+
+
+def test_the_labels_of_every_metric_are_allowed() -> None:
+    for metric in names.METRICS.values():
+        assert set(metric.labels) <= names.METRIC_LABELS
+        assert metric.told_by
+
+
 @pytest.mark.parametrize("label", sorted({names.NPC, names.DECISION_ID, names.WHY, names.ACTION, "anything"}))
 def test_a_label_without_bounds_is_refused(label: str) -> None:
     with pytest.raises(metrics.BadLabel, match=label):
@@ -99,9 +194,14 @@ def test_every_reason_has_one_of_a_few_classes(why: str) -> None:
     assert metrics.reason_class(why) in {*metrics.REASONS.values(), metrics.OTHER}
 
 
-def test_every_metric_can_be_counted(reader: InMemoryMetricReader) -> None:
-    for name in set(names.METRICS) - {names.DECISION_DURATION}:
-        metrics.count(name)
+def test_every_metric_can_be_told(reader: InMemoryMetricReader) -> None:
+    for name, metric in names.METRICS.items():
+        if metric.kind == "counter":
+            metrics.count(name)
+        elif metric.kind == "histogram":
+            metrics.observe(name, 1)
+        else:
+            metrics.watch(name, lambda: [(1, {})])
         assert read(reader, name)
 
 
@@ -130,3 +230,4 @@ def test_the_classes_know_the_words_of_the_decision_service() -> None:
     effects += partition.ticked(10.0)
     classes = {metrics.reason_class(effect.action.why) for effect in effects if isinstance(effect, Act)}
     assert classes == set(metrics.REASONS.values())
+    assert {*classes, metrics.OTHER} == set(names.FALLBACK_REASONS)

@@ -1,6 +1,7 @@
 """Setting up telemetry: a real receiver of OTLP, one that is away, files, and logs."""
 
 import gzip
+import json
 import logging
 import os
 import socket
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -20,7 +22,10 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from hearthmind.settings import BadSetting, Telemetry
 from hearthmind.telemetry import metrics, names, trace
 from hearthmind.telemetry.files import spans_of_decision
+from hearthmind.telemetry.logs import start_logs
 from hearthmind.telemetry.setup import END_WITHIN_S, start_telemetry
+
+UNSAMPLED = f"00-{1:032x}-{1:016x}-00"
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Receiver:
     url: str
     traces: list[ExportTraceServiceRequest] = field(default_factory=list)
     metrics: list[ExportMetricsServiceRequest] = field(default_factory=list)
+    logs: list[ExportLogsServiceRequest] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def spans(self) -> list[Span]:
@@ -54,7 +60,9 @@ def receiver() -> Iterator[Receiver]:
                 kept.traces.append(ExportTraceServiceRequest.FromString(body))
             elif self.path == "/v1/metrics":
                 kept.metrics.append(ExportMetricsServiceRequest.FromString(body))
-            self.send_response(200 if self.path in {"/v1/traces", "/v1/metrics"} else 404)
+            elif self.path == "/v1/logs":
+                kept.logs.append(ExportLogsServiceRequest.FromString(body))
+            self.send_response(200 if self.path in {"/v1/traces", "/v1/metrics", "/v1/logs"} else 404)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -103,8 +111,28 @@ def test_spans_and_metrics_arrive_by_otlp(receiver: Receiver, monkeypatch: pytes
     assert resource["service.instance.id"]
     assert resource["deployment.environment.name"] == "test"
     assert receiver.headers[0]["x-tenant"] == "t1"
-    sent = receiver.metrics[-1].resource_metrics[0].scope_metrics[0].metrics[0]
-    assert (sent.name, sent.sum.data_points[0].as_int) == (names.LOST, 3)
+    sent = {metric.name: metric for metric in receiver.metrics[-1].resource_metrics[0].scope_metrics[0].metrics}
+    assert {3} <= {point.as_int for point in sent[names.LOST].sum.data_points}
+    assert sent[names.STARTED].gauge.data_points[0].as_double > 1_700_000_000
+
+
+def test_log_records_arrive_by_otlp_with_their_trace_but_for_those_of_sending(receiver: Receiver) -> None:
+    end = start_telemetry("decision", Telemetry(sample_ratio=1, otlp_endpoint=receiver.url))
+    span = trace.start("decide", trace.CONSUMER, None, {})
+    with trace.within(span):
+        logging.getLogger("hearthmind.decision").warning("it took %d s", 3)
+    logging.getLogger("opentelemetry.exporter").error("the collector is away")
+    trace.end(span)
+    end()
+    (record,) = (
+        record
+        for request in receiver.logs
+        for resource in request.resource_logs
+        for scope in resource.scope_logs
+        for record in scope.log_records
+    )
+    assert (record.body.string_value, record.severity_text) == ("it took 3 s", "WARNING")
+    assert record.trace_id.hex() == trace.trace_id(span)
 
 
 def test_the_standard_variable_for_traces_alone_counts(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,3 +275,33 @@ def test_a_log_record_is_a_line_with_the_trace_id_that_nobody_can_forge(capfd: p
     assert "ERROR hearthmind.test: it broke" in lines[2]
     assert all(line.startswith("    ") for line in lines[3:])
     assert lines[-1] == "    lines"
+
+
+def test_a_log_record_as_json_is_a_line_that_leads_to_its_trace(capfd: pytest.CaptureFixture[str]) -> None:
+    end = start_telemetry("decision", Telemetry(sample_ratio=1))
+    undo = start_logs("info", "json", "hearthmind.decision")
+    log = logging.getLogger("hearthmind.decision")
+    span, unsampled = trace.start("decide", trace.CONSUMER, None, {}), trace.parent_of({"traceparent": UNSAMPLED})
+    with trace.within(span):
+        log.info('it is "two\nlines" \x1b[2J')
+    with trace.within(trace.start("decide", trace.CONSUMER, unsampled, {})):
+        log.info("nobody keeps its trace")
+    try:
+        broken()
+    except ValueError:
+        log.exception("it broke")
+    undo()
+    end()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
+    assert lines[0]["message"] == 'it is "two\nlines" \x1b[2J'
+    assert lines[0]["trace_id"] == trace.trace_id(span)
+    assert len(lines[0]["span_id"]) == 16
+    assert lines[0]["time"].endswith("Z")
+    assert (lines[0]["level"], lines[0]["service"]) == ("INFO", "hearthmind.decision")
+    assert "trace_id" not in lines[1]
+    assert "ValueError: two" in lines[2]["error"]
+
+
+def test_a_form_of_logs_that_nobody_knows_is_refused_by_name() -> None:
+    with pytest.raises(BadSetting, match="HEARTHMIND_TELEMETRY__LOG_FORMAT"):
+        start_logs("info", "xml")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearthmind.journal import Journal
-from hearthmind.unconfirmed import Unconfirmed
+from hearthmind.unconfirmed import WAITS_LONGER_MAX, Unconfirmed
 
 SUBJECT = "game.realm.outcome.p1"
 
@@ -54,6 +54,15 @@ def test_what_was_not_confirmed_in_a_while_is_due_and_not_too_much_at_once() -> 
     assert unconfirmed.due(8.0, 5.0, 2) == ["d1", "d2"]
 
 
+def test_each_try_waits_longer_for_the_next_up_to_a_limit() -> None:
+    unconfirmed, now_s, waits = written_down("d1"), 0.0, []
+    for _ in range(6):
+        unconfirmed.begin("d1", now_s, 0.0)
+        waits.append(next(wait_s for wait_s in range(1000) if unconfirmed.due(now_s + wait_s, 5.0, 10)))
+        now_s += waits[-1]
+    assert waits == [5, 10, 20, 40, 40, 40]
+
+
 steps = st.lists(st.tuples(st.sampled_from(("write", "send", "store")), st.integers(0, 4)), max_size=30)
 
 
@@ -71,4 +80,4 @@ def test_what_was_written_down_is_due_until_it_is_stored(steps: list[tuple[str, 
         elif what == "store" and decision in written:
             unconfirmed.stored([decision])
             stored.add(decision)
-        assert set(unconfirmed.due(now_s + 5.0, 5.0, 10)) == written - stored
+        assert set(unconfirmed.due(now_s + 5.0 * WAITS_LONGER_MAX, 5.0, 10)) == written - stored

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from nats.errors import AuthorizationError
 from nats.errors import Error as NatsError
 
 from hearthmind.bus.subjects import read_any_subject
-from hearthmind.errors import CannotStart, WrongCredentials
+from hearthmind.errors import CannotStart, Unavailable, WrongCredentials
 from hearthmind.flow import inbox_prefix
 from hearthmind.settings import Broker
 from hearthmind.telemetry import metrics, names
@@ -37,6 +38,13 @@ EXIT_CONFIG = 78
 denials: Counter[str] = Counter()
 """What the broker refused this process for lack of a permission, by reason; otherwise it looks like a time-out."""
 
+DENIALS_TOLD_APART_MAX = 1_000
+_DENIAL = re.compile(r'permissions violation for (publish|subscription) (?:to|with reply of) "(.*?)"')
+
+
+class Denied(Unavailable):
+    """The broker denies {user!r} the permission to publish to {subject}. flow.py says what each user may do."""
+
 
 def exit_when_closed() -> None:
     """Ends the process at once: a service without its broker is of no use, and a new one starts clean."""
@@ -48,13 +56,13 @@ def connect_options(broker: Broker, name: str, on_closed: Callable[[], None] = e
     """The options of a connection that outlives the broker's restarts, for nats-py and for FastStream alike."""
 
     async def on_error(error: Exception) -> None:
-        text = str(error)
-        if "ermissions violation" in text:
-            denials[text] += 1
-            metrics.count(names.DENIALS)
-            log.error("the broker denied: %s", text)
-        elif text:
-            log.warning("broker: %s", text)
+        denial = _denial_of(error)
+        if denial:
+            _count_denial(broker.user, *denial)
+        elif "uthorization" in str(error):
+            log.error("the broker at %s no longer accepts %r", without_secrets(broker.url), broker.user)
+        elif str(error):
+            log.warning("broker: %s", error)
 
     async def closed() -> None:
         on_closed()
@@ -73,6 +81,34 @@ def connect_options(broker: Broker, name: str, on_closed: Callable[[], None] = e
         "error_cb": on_error,
         "closed_cb": closed,
     }
+
+
+def _denial_of(error: Exception) -> tuple[str, str] | None:
+    """What was denied and for which subject, all in the lower case that nats-py reads errors in."""
+    found = _DENIAL.search(str(error).lower())
+    return (found[1], found[2]) if found else None
+
+
+def _count_denial(user: str, deed: str, subject: str) -> None:
+    """Each one counts; each kind of them is told once, since whoever is denied tends to try again for ever."""
+    text = f"{deed} of {subject}"
+    denials[text if text in denials or len(denials) < DENIALS_TOLD_APART_MAX else "others"] += 1
+    metrics.count(names.DENIALS)
+    if denials[text] == 1:
+        log.error("the broker denied %s the permission: %s. flow.py says what each user may do", user, text)
+
+
+def hear_denials(nc: Nats, tell: Callable[[str], None]) -> None:
+    """Tells the subject, in lower case, of each publish that the broker denies on this connection from now on."""
+    before = nc._error_cb
+
+    async def on_error(error: Exception) -> None:
+        deed, subject = _denial_of(error) or ("", "")
+        if deed == "publish":
+            tell(subject)
+        await before(error)
+
+    nc._error_cb = on_error
 
 
 async def check_credentials(broker: Broker) -> None:

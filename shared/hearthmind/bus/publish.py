@@ -18,6 +18,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.errors import OutboundBufferLimitError
 
+from hearthmind.bus.connect import Denied, hear_denials
 from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.telemetry import metrics, names
 
@@ -77,11 +78,13 @@ class Publisher:
         prefix = nc._inbox_prefix.decode()
         self._inbox = f"{prefix}.pub{secrets.token_hex(6)}"
         self._tokens = itertools.count()
+        self._denied: set[str] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> Publisher:
         """Begins to listen for acknowledgements."""
         await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        hear_denials(self._nc, self._on_denied)
         self._sweeper = asyncio.create_task(self._sweep())
         return self
 
@@ -171,6 +174,19 @@ class Publisher:
             self._settle(token, StreamFull(subject=pending.subject, why=ack.error.description))
         elif ack.error.code != 503:
             self._settle(token, NotStored(subject=pending.subject, why=ack.error.description))
+
+    def _on_denied(self, subject: str) -> None:
+        if not self._denied:
+            asyncio.get_running_loop().call_soon(self._settle_denied)
+        self._denied.add(subject)
+
+    def _settle_denied(self) -> None:
+        """Nobody waits for what will never be stored. The broker says no more than the subjects, in lower case."""
+        user = self._nc.options["user"]
+        for token, pending in list(self._pending.items()):
+            if pending.subject.lower() in self._denied:
+                self._settle(token, Denied(user=user, subject=pending.subject))
+        self._denied.clear()
 
     def _settle(self, token: str, result: PubAck | Exception) -> None:
         pending = self._pending.pop(token, None)

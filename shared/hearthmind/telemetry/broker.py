@@ -1,0 +1,200 @@
+"""What the broker says of itself, as metrics: `python -m hearthmind.telemetry.broker` runs beside a deployment.
+
+The broker knows best how much waits in its streams and since when. This reads its monitoring port from time to time, and
+needs no permission on the bus. While the broker does not answer only that is told: no old figure looks like a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+from collections.abc import Callable, Iterator
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hearthmind.bus.clock import parse_stamp
+from hearthmind.flow import STREAMS, Stream
+from hearthmind.process import run, until
+from hearthmind.settings import BadSetting, load
+from hearthmind.telemetry import metrics, names
+
+log = logging.getLogger("hearthmind.broker_watch")
+
+T = TypeVar("T")
+
+ANSWER_WITHIN_S = 2.0
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
+
+
+class BrokerWatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`HEARTHMIND_BROKER_WATCH__…`"""
+
+    url: str = "http://127.0.0.1:8222"
+    """The broker's monitoring port."""
+    every_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+    """How often it is read."""
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """How much is in a stream."""
+
+    messages: int
+    bytes: int
+    first_ts: str
+    last_seq: int
+
+
+class StreamDetail(msgspec.Struct, frozen=True):
+    """A stream as the broker describes it."""
+
+    name: str
+    state: StreamState
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What an account has; without accounts there is one."""
+
+    stream_detail: list[StreamDetail] = []
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What all streams together may take."""
+
+    max_memory: int
+    max_storage: int
+
+
+class JetStreamSays(msgspec.Struct, frozen=True):
+    """The answer to `/jsz`."""
+
+    now: str
+    memory: int
+    storage: int
+    config: Limits
+    account_details: list[Account] = []
+
+
+class ServerSays(msgspec.Struct, frozen=True):
+    """The answer to `/varz`."""
+
+    connections: int
+    slow_consumers: int
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """All that was read at one time."""
+
+    jetstream: JetStreamSays
+    server: ServerSays
+
+    def streams(self) -> Iterator[tuple[Stream, StreamState]]:
+        """The streams of the loop; others, such as those of buckets, are passed over."""
+        known = {stream.name: stream for stream in STREAMS}
+        for account in self.jetstream.account_details:
+            for detail in account.stream_detail:
+                if detail.name in known:
+                    yield known[detail.name], detail.state
+
+    def age_s(self, state: StreamState) -> float:
+        """How long the oldest message has been there, all by the broker's clock."""
+        if not state.messages:
+            return 0.0
+        return max(0.0, parse_stamp(self.jetstream.now) - parse_stamp(state.first_ts))
+
+
+Values = list[tuple[float, dict[str, str]]]
+
+
+def depths(reading: Reading) -> Values:
+    """Of streams that forget what was processed, what they still hold."""
+    return [(state.messages, _in(stream)) for stream, state in reading.streams() if _is_queue(stream)]
+
+
+def ages(reading: Reading) -> Values:
+    """Of the same, how old the oldest is."""
+    return [(reading.age_s(state), _in(stream)) for stream, state in reading.streams() if _is_queue(stream)]
+
+
+MEASURES: dict[str, Callable[[Reading], Values]] = {
+    names.QUEUE_DEPTH: depths,
+    names.QUEUE_AGE: ages,
+    names.STREAM_STORED: lambda said: [(state.last_seq, _in(stream)) for stream, state in said.streams()],
+    names.STREAM_SIZE: lambda said: [(state.bytes, _in(stream)) for stream, state in said.streams()],
+    names.STREAM_SIZE_MAX: lambda said: [(stream.bytes_max, _in(stream)) for stream, _ in said.streams()],
+    names.BROKER_STORAGE: lambda said: _by_storage(said.jetstream.memory, said.jetstream.storage),
+    names.BROKER_STORAGE_MAX: lambda said: _by_storage(
+        said.jetstream.config.max_memory, said.jetstream.config.max_storage
+    ),
+    names.BROKER_CONNECTIONS: lambda said: [(said.server.connections, {})],
+    names.BROKER_SLOW: lambda said: [(said.server.slow_consumers, {})],
+}
+"""What each metric is, in a reading."""
+
+
+class Watch:
+    """Reads the broker from time to time; what metrics say is its last answer."""
+
+    def __init__(self, settings: BrokerWatch) -> None:
+        parts = urlsplit(settings.url)
+        if parts.scheme != "http" or not parts.hostname:
+            why = f"{settings.url!r} has to look like http://127.0.0.1:8222"
+            raise BadSetting(key="HEARTHMIND_BROKER_WATCH__URL", why=why)
+        self._where = (parts.hostname, parts.port or 8222)
+        self._every_s = settings.every_s
+        self._reading: Reading | None = None
+
+    def measure(self) -> None:
+        """Registers the metrics."""
+        metrics.watch(names.BROKER_UP, lambda: [(float(self._reading is not None), {})])
+        for name, values in MEASURES.items():
+            metrics.watch(name, lambda values=values: values(self._reading) if self._reading else [])  # type: ignore[misc]
+
+    async def keep_reading(self) -> None:
+        """Reads for ever; an answer that stays away is said once."""
+        while True:
+            before = self._reading
+            try:
+                self._reading = await asyncio.to_thread(self.read)
+            except (OSError, http.client.HTTPException, msgspec.MsgspecError) as error:
+                self._reading = None
+                if before is not None:
+                    log.warning("the broker's monitoring port at %s:%d does not answer: %s", *self._where, error)
+            await asyncio.sleep(self._every_s)
+
+    def read(self) -> Reading:
+        """Asks the broker once."""
+        return Reading(self._get("/jsz?streams=true&config=true", JetStreamSays), self._get("/varz", ServerSays))
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        connection = http.client.HTTPConnection(*self._where, timeout=ANSWER_WITHIN_S)
+        try:
+            connection.request("GET", path)
+            return msgspec.json.decode(connection.getresponse().read(ANSWER_BYTES_MAX), type=kind)
+        finally:
+            connection.close()
+
+
+async def serve(stop: asyncio.Event) -> None:
+    """Runs until `stop` is set."""
+    watch = Watch(load(names.BROKER_WATCH, BrokerWatch))
+    watch.measure()
+    await until(stop, watch.keep_reading())
+
+
+def _is_queue(stream: Stream) -> bool:
+    return stream.retention != "limits"
+
+
+def _in(stream: Stream) -> dict[str, str]:
+    return {names.STREAM: stream.name}
+
+
+def _by_storage(memory: int, file: int) -> Values:
+    return [(memory, {names.STORAGE: "memory"}), (file, {names.STORAGE: "file"})]
+
+
+if __name__ == "__main__":
+    run(names.BROKER_WATCH, serve)

@@ -1,0 +1,119 @@
+"""What the broker says of itself, read from a real one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client as Nats
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+
+from hearthmind import flow
+from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
+from hearthmind.embedded.processes import Supervisor
+from hearthmind.settings import BadSetting
+from hearthmind.telemetry import metrics, names
+from hearthmind.telemetry.broker import BrokerWatch, Watch
+from hearthmind.testing.servers import provisioned
+from hearthmind.testing.waiting import until
+
+from ..observability.prometheus import free_port
+
+
+@pytest.fixture
+def reader() -> Iterator[InMemoryMetricReader]:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    metrics.use(provider)
+    yield reader
+    metrics.use(None)
+    provider.shutdown()
+
+
+@pytest.fixture
+async def server(folder: Path) -> AsyncIterator[tuple[EmbeddedNats, Supervisor]]:
+    broker = EmbeddedNats(folder, NatsConfig(sync_interval="1m", monitoring_port=free_port()))
+    async with Supervisor([broker.command()], folder / "supervisor") as supervisor:
+        yield broker, supervisor
+
+
+def told(reader: InMemoryMetricReader, name: str) -> dict[str, float]:
+    """The values of a metric, by their only label."""
+    data = reader.get_metrics_data()
+    points = [
+        point
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        for point in metric.data.data_points
+        if metric.name == name
+    ]
+    return {
+        str(next(iter((point.attributes or {}).values()), "")): point.value
+        for point in points
+        if isinstance(point, NumberDataPoint)
+    }
+
+
+async def in_queue(nc: Nats, events: int) -> None:
+    for number in range(events):
+        await nc.jetstream().publish(f"game.realm.event.n{number}.combat", b"{}")
+
+
+async def test_depth_age_and_room_are_the_brokers_own_figures(
+    server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
+) -> None:
+    broker, _ = server
+    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
+    watch.measure()
+    async with provisioned(broker.url) as nc:
+        await in_queue(nc, 3)
+        reading = asyncio.create_task(watch.keep_reading())
+        await until(lambda: told(reader, names.QUEUE_DEPTH).get("EVENT") == 3)
+        await until(lambda: told(reader, names.QUEUE_AGE)["EVENT"] > 0)
+        assert told(reader, names.QUEUE_DEPTH)["OBSERVATION"] == 0
+        assert told(reader, names.QUEUE_AGE)["OBSERVATION"] == 0
+        queues = {stream.name for stream in flow.STREAMS if stream.retention != "limits"}
+        assert set(told(reader, names.QUEUE_DEPTH)) == set(told(reader, names.QUEUE_AGE)) == queues
+        assert set(told(reader, names.STREAM_STORED)) == {stream.name for stream in flow.STREAMS}
+        assert told(reader, names.STREAM_STORED)["EVENT"] == 3
+        assert 0 < told(reader, names.STREAM_SIZE)["EVENT"] < told(reader, names.STREAM_SIZE_MAX)["EVENT"]
+        assert set(told(reader, names.BROKER_STORAGE)) == {"memory", "file"}
+        assert told(reader, names.BROKER_STORAGE_MAX)["file"] == broker.config.file_max_mib * flow.MIB
+        assert told(reader, names.BROKER_CONNECTIONS) == {"": 1}
+        assert told(reader, names.BROKER_UP) == {"": 1}
+        await nc.jetstream().purge_stream("EVENT")
+        await until(lambda: told(reader, names.QUEUE_DEPTH)["EVENT"] == 0)
+        assert told(reader, names.QUEUE_AGE)["EVENT"] == 0
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+async def test_of_a_broker_that_is_away_only_that_is_told(
+    server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
+) -> None:
+    broker, supervisor = server
+    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
+    watch.measure()
+    async with provisioned(broker.url):
+        reading = asyncio.create_task(watch.keep_reading())
+        await until(lambda: told(reader, names.BROKER_UP) == {"": 1} and bool(told(reader, names.QUEUE_DEPTH)))
+    await supervisor.stop()
+    await until(lambda: told(reader, names.BROKER_UP) == {"": 0})
+    assert not told(reader, names.QUEUE_DEPTH), "an old figure would look like a new one"
+    await supervisor.start()
+    await until(lambda: told(reader, names.BROKER_UP) == {"": 1})
+    reading.cancel()
+    with suppress(asyncio.CancelledError):
+        await reading
+
+
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:8222", "127.0.0.1:8222", "http://"])
+def test_an_address_that_cannot_be_meant_is_refused_by_name(url: str) -> None:
+    with pytest.raises(BadSetting, match="HEARTHMIND_BROKER_WATCH__URL"):
+        Watch(BrokerWatch(url=url))
