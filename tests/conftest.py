@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from hearthmind.embedded.nats import EmbeddedNats
 from hearthmind.embedded.postgres import EmbeddedPostgres
 from hearthmind.testing.servers import nats_server, postgres_server
+
+# How long something takes says how busy the machine is, and never whether it is right.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
