@@ -67,6 +67,16 @@ docs:
 simulate *args:
     @python -m tests.simulation "$@"
 
+# Break the running platform by a plan drawn from a seed and check the laws: [--seed N] [--seconds S] [--faults A,B] [--npcs N]
+[group('check')]
+chaos *args:
+    @python -m tests.chaos "$@"
+
+# Build the images, deploy them with a Docker engine by the page, break them; skips with a reason where no engine can run
+[group('check')]
+compose-check *args:
+    @python -m infra.compose.check "$@"
+
 # How fast the loop is, against bare nats-py in the same run (ten minutes)
 [group('check')]
 bench *args:
@@ -84,6 +94,11 @@ format:
 [group('keep')]
 reference:
     python -m services.command.reference
+
+# Write the dashboards from their table of panels
+[group('keep')]
+dashboards:
+    python infra/observability/dashboards.py
 
 # Lock the dependencies again after a change of a pyproject.toml
 [group('keep')]
