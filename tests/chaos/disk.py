@@ -84,7 +84,16 @@ class Disk:
     async def back(self) -> None:
         """The power is back: what is left is mounted again, and the file system's journal played."""
         await until(lambda: not _busy(self._at), FREED_WITHIN_S)
-        self._mount()
+        await until(self._is_whole_again, FREED_WITHIN_S)
+
+    def _is_whole_again(self) -> bool:
+        """Mounts it; while a container that just starts has a copy of the dead mount, it would be that one again."""
+        try:
+            self._mount()
+        except OSError:
+            _run("umount", str(self._at))
+            return False
+        return True
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._image), str(self._at))
