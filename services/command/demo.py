@@ -59,7 +59,7 @@ Meanwhile = Callable[[Platform, Client], Coroutine[object, object, None]]
 
 async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = None) -> tuple[Summary, Figures]:
     """Starts the platform, plays, waits until everything is stored, and stops the platform."""
-    play = _game(demo.game)
+    play = game_named(demo.game)
     flow = Flow(games=(demo.game,))
     options = Options(folder=demo.folder, flow=flow, sync_interval="1s", sample_ratio=demo.sample_ratio)
     began_s = time.monotonic()
@@ -146,7 +146,7 @@ async def _totals(engine: Any, game: str, episode: str) -> EpisodeTotals | None:
         return None
 
 
-def _game(name: str) -> Any:
+def game_named(name: str) -> Any:
     found = entry_points(group="hearthmind.games", name=name)
     if not found:
         known = ", ".join(sorted(entry.name for entry in entry_points(group="hearthmind.games")))

@@ -33,7 +33,11 @@ PAGES = sorted(
     if path.name != "CHANGELOG.md"
 )
 STEPS = {page.relative_to(ROOT).as_posix(): steps(page) for page in PAGES}
-FOLLOWED = [page for page, found in STEPS.items() if any(step.language in RUN for step in found)]
+BY_COMPOSE_CHECK = "docs/how-to/deploy-with-compose.md"
+"""Its commands need a Docker engine: `./just compose-check` follows this page."""
+FOLLOWED = [
+    page for page, found in STEPS.items() if page != BY_COMPOSE_CHECK and any(step.language in RUN for step in found)
+]
 
 ENDLESS = {"./just up": "Ctrl-C ends", "collector.py": "listens"}
 """What runs until Ctrl-C, and what it says once it is ready."""
