@@ -147,6 +147,7 @@ async def _totals(engine: Any, game: str, episode: str) -> EpisodeTotals | None:
 
 
 def game_named(name: str) -> Any:
+    """How an installed game of this name is played."""
     found = entry_points(group="hearthmind.games", name=name)
     if not found:
         known = ", ".join(sorted(entry.name for entry in entry_points(group="hearthmind.games")))

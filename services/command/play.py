@@ -21,8 +21,7 @@ from hearthmind.flow import game_user
 from hearthmind.ids import new_decision_id
 from hearthmind.settings import Broker, Telemetry, load
 from hearthmind.telemetry.setup import start_telemetry
-from services.command.demo import STORED_WITHIN_S
-from services.command.demo import game_named
+from services.command.demo import STORED_WITHIN_S, game_named
 from services.command.figures import Figures
 from services.command.view import View, latency_table
 
