@@ -64,7 +64,7 @@ def draw(seed: int, seconds: float, kinds: Iterable[str], every_s: float, away_s
         if at_s >= seconds:
             return tuple(faults)
         lasts_s = away_s if kind == "away" else dice.uniform(*_LASTS_S.get(kind, (0.0, 0.0)))
-        faults.append(Fault(round(at_s, 2), kind, target, way, round(lasts_s, 2)))
+        faults.append(Fault(int(at_s * 100) / 100, kind, target, way, round(lasts_s, 2)))
         at_s += every_s * dice.uniform(0.5, 1.5) + (away_s if kind == "away" else 0.0)
     return tuple(faults)
 

@@ -319,7 +319,7 @@ async def test_the_broker_writes_nowhere_for_a_game_that_names_another_reply(rig
     assert ears.chess == []
     untouched = {"ACTION", "DEAD", "KV_LEASES", *(f"INFERENCE_{tier}" for tier in TIERS)}
     assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
-    assert after["EXPERIENCE"][0] == before["EXPERIENCE"][0]
+    assert after["EXPERIENCE"][0] <= max(before["EXPERIENCE"][0], 1)  # an empty one begins at 0: nothing was purged
 
 
 NASTY = (
@@ -421,7 +421,7 @@ async def test_ten_thousand_hostile_messages_reach_nobody_else_and_end_no_connec
     chess_heard = {subject.split(".")[2] for subject in ears.chess if subject.startswith("game.chess.")}
     assert chess_heard <= {"action"}
     assert not [subject for subject in ears.platform if subject.startswith(("$KV.OTHER", "$JS.API.STREAM.DELETE"))]
-    assert all(after[name][0] == before[name][0] for name in ("ACTION", "EXPERIENCE", "DEAD"))
+    assert all(after[name][0] <= max(before[name][0], 1) for name in ("ACTION", "EXPERIENCE", "DEAD"))
 
 
 @settings(max_examples=200)
@@ -463,21 +463,21 @@ async def test_a_denied_publish_says_so_at_once(rig: Rig, caplog: pytest.LogCapt
     patient_s = 60.0
     publishing = [
         asyncio.ensure_future(publisher.publish(f"game.Chess.outcome.{npc}", b"{}", npc, give_up_after_s=patient_s))
-        for npc in ("p1", "p2", "p2")
+        for npc in ("told1", "told2", "told2")
     ]
     own = await publisher.publish("game.realm.outcome.p1", b"{}", "own")
     results = await asyncio.gather(*publishing, return_exceptions=True)
     assert own.stream == "EXPERIENCE"
     assert [type(result) for result in results] == [Denied] * 3
     assert str(results[0]) == (
-        "The broker denies 'game_realm' the permission to publish to game.Chess.outcome.p1. "
+        "The broker denies 'game_realm' the permission to publish to game.Chess.outcome.told1. "
         "flow.py says what each user may do."
     )
     assert denials.total() == before + 3
     assert publisher.under_way == 0
     told = [record.message for record in caplog.records if "denied game_realm the permission" in record.message]
     assert len(told) == 2
-    assert "publish of game.chess.outcome.p1" in told[0]
+    assert "publish of game.chess.outcome.told1" in told[0]
     await publisher.stop()
     await close(nc)
 
