@@ -14,7 +14,7 @@ from hearthmind.bus.publish import Publisher
 from hearthmind.errors import CannotStart
 from hearthmind.process import connected, run, until
 from hearthmind.settings import Broker, load
-from services.inference_worker.engine import engine_for
+from services.inference_worker.engines.choose import engine_for
 from services.inference_worker.handlers import Handlers
 from services.inference_worker.machine import Line
 from services.inference_worker.settings import InferenceWorker

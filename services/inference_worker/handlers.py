@@ -19,7 +19,7 @@ from hearthmind.errors import Malformed
 from hearthmind.flow import Consumer
 from hearthmind.ids import reply_subject, request_subject
 from hearthmind.telemetry import metrics, names, trace
-from services.inference_worker.engine import Engine, Generated
+from services.inference_worker.engines import Engine, Generated
 from services.inference_worker.machine import Effect, Expire, Job, Line, Start
 
 log = logging.getLogger("hearthmind.inference_worker")

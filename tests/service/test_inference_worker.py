@@ -35,7 +35,7 @@ from hearthmind.testing.servers import nats_server
 from hearthmind.testing.serving import process, serving
 from hearthmind.testing.waiting import until
 from services.inference_worker import app
-from services.inference_worker.engine import Engine, Generated
+from services.inference_worker.engines import Adapter, Engine, Generated
 from services.inference_worker.handlers import Handlers
 from services.inference_worker.machine import Line
 

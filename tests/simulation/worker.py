@@ -104,6 +104,7 @@ class Worker(Publishing):
 
 def words(infer: Infer, how: str) -> str:
     """What the engine writes."""
+    assert infer.observation is not None
     said = encode(good_answer(infer.observation, infer.attempt)).decode()
     if how == "illegal":
         return said.replace('"troops":', '"troops":99')
