@@ -41,7 +41,9 @@ async def provision(nc: Nats, *, partitions: int = 16, pools: tuple[str, ...] = 
     for service in flow.SERVICES:
         for consumer in flow.consumers_of(service, partitions, pools):
             await js.add_consumer(consumer.stream, consumer_config(consumer))
-    await _make_bucket(js)
+    await _make_leases(js)
+    for bucket in (_registry(), _adapters(), _answers()):
+        await _make_stream(js, bucket)
 
 
 def stream_config(stream: Stream, partitions: int) -> StreamConfig:
@@ -96,7 +98,7 @@ async def _make_stream(js: JetStreamContext, config: StreamConfig) -> None:
         raise CannotStart(why=why) from error
 
 
-async def _make_bucket(js: JetStreamContext) -> None:
+async def _make_leases(js: JetStreamContext) -> None:
     """The leases' bucket. Its sequence starts at the time of day, so that epochs grow even when it is made anew."""
     try:
         await js.stream_info(f"KV_{flow.LEASES}")
@@ -113,3 +115,44 @@ async def _make_bucket(js: JetStreamContext) -> None:
             first_seq=int(time.time() * 1000),
         )
         await js.add_stream(config)
+
+
+def _registry() -> StreamConfig:
+    """A key-value bucket as its clients expect one, with a few earlier values of each key."""
+    return StreamConfig(
+        name=f"KV_{flow.REGISTRY}",
+        subjects=[f"$KV.{flow.REGISTRY}.>"],
+        storage=StorageType.FILE,
+        max_msgs_per_subject=8,
+        max_bytes=64 * flow.MIB,
+        discard=DiscardPolicy.NEW,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
+def _adapters() -> StreamConfig:
+    """An object-store bucket as its clients expect one; full, it refuses, since what is in force must not go."""
+    return StreamConfig(
+        name=f"OBJ_{flow.ADAPTERS}",
+        subjects=[f"$O.{flow.ADAPTERS}.C.>", f"$O.{flow.ADAPTERS}.M.>"],
+        storage=StorageType.FILE,
+        max_bytes=2048 * flow.MIB,
+        discard=DiscardPolicy.NEW,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
+def _answers() -> StreamConfig:
+    """The response cache: the newest of each key, in memory, and the oldest make room."""
+    return StreamConfig(
+        name=f"KV_{flow.ANSWERS}",
+        subjects=[f"$KV.{flow.ANSWERS}.*"],
+        storage=StorageType.MEMORY,
+        max_age=flow.ANSWERS_KEPT_S,
+        max_msgs_per_subject=1,
+        max_bytes=flow.ANSWERS_BYTES_MAX,
+        duplicate_window=1,
+        allow_direct=True,
+    )
