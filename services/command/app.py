@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -52,11 +52,14 @@ def demo(
     sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
     answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 2.0,
     log: Annotated[Path | None, typer.Option(help="A file for the game's own log, for `realm watch --log`.")] = None,
+    engine: Annotated[Literal["nano", "rules"], typer.Option(help="What answers where a model is wanted.")] = "nano",
     folder: Folder = HOME / "demo",
 ) -> None:
     """Play a game on an embedded NATS and Postgres, and count everything at the end."""
     console = Console(stderr=json, highlight=False)
-    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game, log=log)
+    asked = Demo(
+        npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game, log=log, engine=engine
+    )
     summary, figures = asyncio.run(run_demo(asked, console))
     print_summary(console, summary, figures)
     if json:

@@ -68,7 +68,7 @@ class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Into how many shares the NPCs are put; at most as many decision services have work."""
-    pools: tuple[str, ...] = ("rules",)
+    pools: tuple[str, ...] = ("rules", "nano")
     """The pools of workers that may be asked."""
     games: tuple[str, ...] = ("realm",)
     """The games that may connect."""

@@ -162,7 +162,7 @@ async def decided(mind: Client) -> None:
 async def test_after_the_broker_or_postgres_come_back_everything_works_again(rig: Rig, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         services = [
-            await stack.enter_async_context(rig.running(service, folder, HEARTHMIND_DECISION__TRIAGE="*=model"))
+            await stack.enter_async_context(rig.running(service, folder, HEARTHMIND_DECISION__TRIAGE="*=rules_scripted"))
             for service in SERVICES
         ]
         user = flow.game_user(GAME)

@@ -52,6 +52,18 @@ class Infer(Message, frozen=True, kw_only=True, tag="infer"):
     """The version of an adapter to answer with, `<name>@<version>`; empty for the model as it is."""
     varied: bool = False
     """Each answer is to be drawn anew: the response cache is passed by."""
+    asker: Id | None = None
+    """Who wants the answer, where it is nobody's decision: it goes to them and not to a partition."""
+
+
+class Withdraw(Message, frozen=True, kw_only=True, tag="withdraw"):
+    """Nobody waits for these any more, such as an observation that a newer one replaced: the engine may leave them."""
+
+    game: Id
+    npc: Id
+    decision: Id
+    attempt: int
+    """This one and those before it."""
 
 
 LATE, ENGINE, REFUSED, UNKNOWN = "late", "engine", "refused", "unknown"
@@ -77,7 +89,7 @@ class Inferred(Message, frozen=True, kw_only=True, tag="inferred"):
     adapter_sha256: str = ""
     worker: str = ""
     cached: bool = False
-    """Whether it was generated for an earlier request and came from the response cache."""
+    """Whether it was generated for another request and came from the response cache; the tokens are that one's."""
     tokens_in: int = 0
     tokens_cached: int = 0
     """Of those that went in, how many the engine had read before."""
