@@ -18,7 +18,7 @@ from hearthmind.flow import game_user
 from hearthmind.process import run
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
-from services.command import adapters
+from services.command import adapters, bench_serve
 from services.command import dead_letters as dead_letters_command
 from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
@@ -191,6 +191,7 @@ def migrate() -> None:
 
 app.command()(check_game)
 app.add_typer(adapters.commands, name="adapters")
+app.add_typer(bench_serve.commands, name="bench")
 
 
 def main() -> None:

@@ -9,23 +9,44 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from hearthmind.contracts.inference import SYSTEM, USER, Infer, Sampling, Turn
 from hearthmind.errors import CannotStart
 from hearthmind.flow import TIERS
+from hearthmind.models import model_named
 from services.inference_worker.engines import Engine, Generated
+from services.inference_worker.engines.choose import engine_for
+
+commands = typer.Typer(no_args_is_help=True, help="Measure what this machine can do.")
 
 CONCURRENCIES = (1, 10, 20, 100, 500)
 WAITS_S = {"critical": 1.0, "strategic": 4.0, "social": 8.0, "routine": 15.0}
 """How long a decision of a tier may take, for the question how many agents an engine carries."""
-_WORDS = "rank village wheat wall army spot truce raid market threat night road queue storage clay iron".split()
+_WORDS = (
+    "rank",
+    "village",
+    "wheat",
+    "wall",
+    "army",
+    "spot",
+    "truce",
+    "raid",
+    "market",
+    "threat",
+    "night",
+    "road",
+    "clay",
+)
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -65,7 +86,9 @@ def request(number: int, words: int, tokens: int, tier: str = "routine") -> Infe
     """A request like no other, with a beginning that all share."""
     shared, own = words * 3 // 4, words - words * 3 // 4
     said = " ".join(_WORDS[at % len(_WORDS)] for at in range(shared))
-    differing = " ".join(f"{_WORDS[(at * 7 + number) % len(_WORDS)]} {number * 31 + at}" for at in range(max(1, own // 2)))
+    differing = " ".join(
+        f"{_WORDS[(at * 7 + number) % len(_WORDS)]} {number * 31 + at}" for at in range(max(1, own // 2))
+    )
     return Infer(
         game="bench",
         npc=f"n{number}",
@@ -144,9 +167,13 @@ async def measure(
         levels = []
         for concurrency in concurrencies:
             count = max(8, min(2 * concurrency, 1_000))
-            levels.append(await level(engine, concurrency, (request(number + at, words, tokens) for at in range(count))))
+            levels.append(
+                await level(engine, concurrency, (request(number + at, words, tokens) for at in range(count)))
+            )
             number += count
-            say(f"{concurrency} at once: {levels[-1].requests_per_s:g} requests/s, {levels[-1].tokens_per_s:g} tokens/s")
+            say(
+                f"{concurrency} at once: {levels[-1].requests_per_s:g} requests/s, {levels[-1].tokens_per_s:g} tokens/s"
+            )
     finally:
         await engine.close()
     return Served(engine.model, words, tokens, levels, agents_per_s(levels))
@@ -198,3 +225,38 @@ def plot(served: Served, path: Path) -> None:
     times.set(xscale="log", yscale="log", xlabel="requests at once", ylabel="ms")
     times.legend(frameon=False)
     figure.savefig(path)
+
+
+@commands.callback()
+def measured() -> None:
+    """Measure what this machine can do."""
+
+
+@commands.command()
+def serve(
+    model: Annotated[
+        str, typer.Argument(help="A declared model, such as onnx_nano; see infra/models.yaml.")
+    ] = "onnx_nano",
+    at_once: Annotated[
+        list[int] | None, typer.Option(min=1, max=4096, help="How many ask; can be given several times.")
+    ] = None,
+    words: Annotated[
+        int, typer.Option(min=1, max=100_000, help="The length of a prompt; three quarters are shared.")
+    ] = 120,
+    tokens: Annotated[int, typer.Option(min=1, max=32_768, help="The longest answer.")] = 64,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as one last line of JSON.")] = False,
+    picture: Annotated[Path | None, typer.Option("--plot", help="A file for a picture: .svg or .png.")] = None,
+) -> None:
+    """Tokens a second, time to the first token and to the whole answer, with few and with many requests at once."""
+    console = Console(stderr=json, highlight=False)
+    concurrencies = tuple(sorted(set(at_once or CONCURRENCIES)))
+    engine = engine_for(model_named(model))
+    served = asyncio.run(
+        measure(engine, concurrencies, words, tokens, lambda line: console.print(f"[dim]{line}[/dim]"))
+    )
+    show(served, console)
+    if picture:
+        plot(served, picture)
+        console.print(f"drawn: {picture}")
+    if json:
+        sys.stdout.write(msgspec.json.encode(served).decode() + "\n")

@@ -106,8 +106,11 @@ class Platform:
         models = sorted({route.model for route in self._triage().routes.values() if route})
         for model in models:
             name = f"inference_worker-{model}" if len(models) > 1 else "inference_worker"
+            settings = msgspec.structs.replace(
+                load("inference_worker", InferenceWorker), model=model, pool=declared()[model].pool
+            )
             for number in range(self.options.workers):
-                yield self._service("inference_worker", _numbered(name, number), msgspec.structs.replace(load("inference_worker", InferenceWorker), model=model, pool=declared()[model].pool))
+                yield self._service("inference_worker", _numbered(name, number), settings)
 
     def _deciders(self) -> Iterator[Command]:
         for number in range(self.options.decisions):
