@@ -303,6 +303,9 @@ ANSWERS_BYTES_MAX = 128 * MIB
 
 SERVICES = ("decision", "inference_worker", "reward")
 
+BUCKETS = (f"KV_{LEASES}", f"KV_{REGISTRY}", f"KV_{ANSWERS}", f"OBJ_{ADAPTERS}")
+"""The streams in which the broker keeps what is in buckets."""
+
 PROMPTS = "prompts"
 """The broker's user for whoever wants answers rather than decisions: tools and services of the platform, never a game."""
 

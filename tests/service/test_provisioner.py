@@ -68,7 +68,12 @@ async def test_a_deployment_is_prepared_by_one_command_that_can_be_run_again(fol
             command = (*COMMAND, "prepare", "--folder", str(folder / "secrets"))
             process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
             assert await asyncio.wait_for(process.wait(), 60) == 0
-        assert await streams(nats, folder) == {"OBSERVATION": 2, "EVENT": 2, "KV_LEASES": 0, **counts(rest=1)}
+        assert await streams(nats, folder) == {
+            "OBSERVATION": 2,
+            "EVENT": 2,
+            **dict.fromkeys(flow.BUCKETS, 0),
+            **counts(rest=1),
+        }
         address = driver_url(postgres.dsn).set(drivername="postgresql", username="reader")
         with psycopg.connect(address.render_as_string(hide_password=False)) as reader:
             for table in metadata.tables:
@@ -101,7 +106,7 @@ async def test_what_is_gone_is_made_again(folder: Path, fault: str, unused_tcp_p
     keeper = Command("provisioner", (*COMMAND, "provision", "--keep"), env=environment, cwd=ROOT, ready=is_ready)
     async with Supervisor([nats.command(), keeper], folder / "supervisor", ready_within_s=60) as supervisor:
         before = await streams(nats, folder)
-        assert len(before) == len(flow.STREAMS) + 1
+        assert len(before) == len(flow.STREAMS) + len(flow.BUCKETS)
         if fault == "killed":
             pid = supervisor.pid("nats")
             assert pid

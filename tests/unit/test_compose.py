@@ -326,7 +326,7 @@ def test_every_secret_that_compose_mounts_is_made(folder: Path) -> None:
 
 def test_the_provisioner_knows_every_stream_and_how_many_consumers_it_has() -> None:
     wanted = consumers_by_stream(load("flow", SECTIONS["flow"], {}))  # type: ignore[arg-type]
-    assert set(wanted) == {*(stream.name for stream in flow.STREAMS), f"KV_{flow.LEASES}"}
+    assert set(wanted) == {*(stream.name for stream in flow.STREAMS), *flow.BUCKETS}
     assert wanted["OBSERVATION"] == wanted["EVENT"] == 16
     assert wanted["EXPERIENCE"] == wanted["INFERENCE_CRITICAL"] == 1
     assert wanted["ACTION"] == 0

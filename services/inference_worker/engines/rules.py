@@ -5,6 +5,7 @@ from __future__ import annotations
 from hearthmind import scripted
 from hearthmind.bus.wire import encode
 from hearthmind.contracts.inference import Infer
+from hearthmind.models import Model, Rules
 from services.inference_worker.engines import Adapter, CannotServe, Generated
 
 
@@ -16,8 +17,8 @@ class RulesEngine:
     progress = 0
     ailment = ""
 
-    def __init__(self, model: str) -> None:
-        self.model = model
+    def __init__(self, model: Model, settings: Rules) -> None:  # noqa: ARG002 (there are none yet)
+        self.model = model.name
 
     async def start(self) -> None:
         """There is nothing to load."""

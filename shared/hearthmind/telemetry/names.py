@@ -51,6 +51,10 @@ GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 """Tokens read."""
 GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 """Tokens written."""
+CACHED = "hearthmind.cached"
+"""Whether the answer was generated for another request. Spans only."""
+CACHE_RESULT = "hearthmind.cache.result"
+"""Where the response cache had an answer; `missed` where it had none."""
 GEN_AI_TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - tokens of a language
 """`input` or `output`."""
 
@@ -83,7 +87,9 @@ STREAM = "hearthmind.stream"
 STORAGE = "hearthmind.storage"
 """Where the broker keeps streams: `memory` or `file`."""
 
-METRIC_LABELS = frozenset({GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE})
+METRIC_LABELS = frozenset(
+    {GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, CACHE_RESULT, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE}
+)
 """What a metric may be split by: closed or configured sets only. A million NPCs are one number, never a million series."""
 
 # ---- metrics ----------------------------------------------------------------------------------------------------------
@@ -93,6 +99,8 @@ OTHER = "other"
 
 FALLBACK_REASONS = ("engine", "unreadable", "illegal", "refused", "late", "full", OTHER)
 DROP_REASONS = ("late", "newer", "twice", OTHER)
+REFUSED_REASONS = ("late", "refused", "unknown", "engine", OTHER)
+CACHE_RESULTS = ("here", "elsewhere", "shared", "missed")
 MISSED_REASONS = ("observation", "action", "unstored")
 
 BROKER_WATCH = "broker_watch"
@@ -128,6 +136,9 @@ REFUSED = "hearthmind.publishes.refused"
 DENIALS = "hearthmind.denials"
 TOKENS = "gen_ai.client.token.usage"
 ENGINE_DURATION = "gen_ai.client.operation.duration"
+CACHE_REQUESTS = "hearthmind.cache.requests"
+CACHE_SAVED = "hearthmind.cache.tokens.saved"
+UNANSWERED = "hearthmind.inference.failures"
 STARTED = "hearthmind.started"
 BROKER_UP = "hearthmind.broker.up"
 QUEUE_DEPTH = "hearthmind.queue.depth"
@@ -187,6 +198,28 @@ METRICS = {
     ),
     ENGINE_DURATION: Metric(
         "histogram", "s", "how long the engine worked on an answer", _WORKER, {GEN_AI_RESPONSE_MODEL: (), TIER: TIERS}
+    ),
+    CACHE_REQUESTS: Metric(
+        "counter",
+        "{request}",
+        "requests that could be answered from the response cache: by this worker's own (`here`), by the shared one "
+        "(`elsewhere`), by the answer to an equal one that was just being generated (`shared`), or not (`missed`)",
+        _WORKER,
+        {CACHE_RESULT: CACHE_RESULTS},
+    ),
+    CACHE_SAVED: Metric(
+        "counter",
+        "{token}",
+        "tokens that the engine need not read or write, since the response cache had the answer",
+        _WORKER,
+        {GEN_AI_RESPONSE_MODEL: (), GEN_AI_TOKEN_TYPE: ("input", "output")},
+    ),
+    UNANSWERED: Metric(
+        "counter",
+        "{request}",
+        "requests that got no answer: no time for it, it can't be served, no such model or adapter, the engine broke",
+        _WORKER,
+        {TIER: TIERS, REASON: REFUSED_REASONS},
     ),
     EXPERIENCES: Metric("counter", "{experience}", "outcomes that became experiences", _REWARD, {GAME: ()}),
     LOST: Metric("counter", "{message}", "details of decisions that a full EXPERIENCE stream refused", _DECISION),
