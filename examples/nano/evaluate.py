@@ -69,24 +69,26 @@ def figures(asked: Sequence[Lesson], texts: Sequence[str]) -> dict[str, float]:
     answers = [read(lesson, text) for lesson, text in zip(asked, texts, strict=True)]
     taught = Counter(lesson.answer.action for lesson in asked)
     agreed: Counter[str] = Counter()
-    true = off = 0.0
+    so = same = off = 0.0
     for lesson, answer in zip(asked, answers, strict=True):
         if answer is not None:
             agreed[lesson.answer.action] += answer.action == lesson.answer.action
-            true += is_true(lesson, answer)
+            so += stands_there(lesson, answer)
+            same += answer.reasoning == lesson.answer.reasoning
             off += abs((answer.confidence or 0) - (lesson.answer.confidence or 0))
     return {
         "valid": sum(answer is not None for answer in answers) / len(asked),
         "agreement": agreed.total() / len(asked),
         "always the most frequent": max(taught.values()) / len(asked),
         **{f"agreement where {action}": agreed[action] / number for action, number in taught.most_common()},
-        "facts in the reasoning are so": true / len(asked),
+        "names and numbers stand there": so / len(asked),
+        "reasoning is the teacher's": same / len(asked),
         "word for word": sum(lesson.text == text for lesson, text in zip(asked, texts, strict=True)) / len(asked),
         "confidence off by": off / len(asked),
     }
 
 
-def is_true(lesson: Lesson, answer: Answer) -> bool:
+def stands_there(lesson: Lesson, answer: Answer) -> bool:
     """Whether every name and number that it gives as a reason stands in the question."""
     shown = " ".join(text for _, text in lesson.turns)
     return all(

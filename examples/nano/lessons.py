@@ -93,8 +93,7 @@ def _taught(sight: Sight) -> Answer:
 
 def _because(action: str, state: dict[str, Any]) -> str:
     friends, spot, ally = state["neighbours"]["friends"], state["nearest_free_spot"], state["possible_ally"]
-    resources: dict[str, int] = state["resources"]
-    scarcest = min(resources, key=resources.__getitem__)
+    threat = state["top_threat"]
     match action:
         case "expand":
             return f"We may found a village, and {spot['name']} is free {spot['cells_away']:g} cells away."
@@ -107,5 +106,7 @@ def _because(action: str, state: dict[str, Any]) -> str:
         case "attack":
             return f"{state['neighbours']['weaker']} of our neighbours are weaker than us."
         case _:
-            rest = f"{scarcest} is scarcest with {resources[scarcest]}."
+            rest = (
+                f"{threat['name']} is the strongest of the others." if threat != "none" else "all we know are friends."
+            )
             return f"There is no village to found and we have {friends} friend{'s' * (friends > 1)}; {rest}"

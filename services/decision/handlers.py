@@ -220,6 +220,9 @@ class Handlers:
     async def _drop(self, effect: Drop) -> None:
         ticket = _as_ticket(effect.ticket)
         metrics.dropped(ticket.delivery.subject.split(".")[2], effect.why)
+        if effect.withdraw:
+            pool, withdraw = effect.withdraw
+            await self._nc.publish(ids.withdraw_subject(pool), encode(withdraw))
         await ticket.delivery.acknowledge()
         trace.end(ticket.span, error=effect.why)
 

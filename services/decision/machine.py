@@ -15,7 +15,7 @@ from hearthmind import legal, scripted
 from hearthmind.acting import action_of
 from hearthmind.contracts.action import CACHE, FALLBACK, MODEL, RULES, ActionChosen
 from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Answer, Infer, Inferred, Sampling
+from hearthmind.contracts.inference import Answer, Infer, Inferred, Sampling, Withdraw
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.prompting import answer_schema, prompt_of, template_of
 from services.decision.triage import Route, Triage, tier
@@ -64,6 +64,8 @@ class Drop(msgspec.Struct, frozen=True):
 
     ticket: object
     why: str
+    withdraw: tuple[str, Withdraw] | None = None
+    """What to tell the pool that was asked, so that it need not answer."""
 
 
 Effect = Act | Ask | Drop
@@ -124,7 +126,7 @@ class Partition:
                 if waiting.observation.snapshot > observation.snapshot:
                     return [Drop(seen.ticket, "a newer observation is being decided")]
                 self._forget(waiting)
-                effects.append(Drop(waiting.ticket, "a newer observation replaced it"))
+                effects.append(Drop(waiting.ticket, "a newer observation replaced it", self._withdraw(waiting)))
         if len(self._waiting) >= self.pending_max:
             effects.append(self._fall_back(seen, f"{self.pending_max} decisions wait for an engine already", now_s))
             return effects
@@ -207,6 +209,15 @@ class Partition:
             answer_schema=answer_schema(observation) if texts else "",
             sampling=self.sampling,
         )
+
+    def _withdraw(self, seen: Seen) -> tuple[str, Withdraw] | None:
+        observation, route = seen.observation, self.triage.route(seen.observation)
+        if route is None:
+            return None
+        said = Withdraw(
+            game=observation.game, npc=observation.npc, decision=observation.id, attempt=seen.attempt
+        )
+        return route.pool, said
 
     def _fall_back(self, seen: Seen, why: str, now_s: float, reply: Inferred | None = None) -> Act:
         return self._act(seen, scripted.choose(seen.observation), FALLBACK, now_s, why[:WHY_LENGTH_MAX], reply)

@@ -53,8 +53,8 @@ async def engine() -> AsyncIterator[Engine]:
 
 class TestVllm(EngineBehaviour):
     async def test_what_prompts_begin_with_in_common_is_read_once(self, engine: Engine) -> None:
-        await engine.answer(ask(TEXT * 3 + "Who comes?"))
-        assert (await engine.answer(ask(TEXT * 3 + "What now?"))).tokens_cached > 0
+        await engine.answer(ask(TEXT * 8 + "Who comes?"))
+        assert (await engine.answer(ask(TEXT * 8 + "What now?"))).tokens_cached > 0
 
     async def test_the_urgent_one_does_not_wait_for_all_before_it(self, engine: Engine) -> None:
         order: list[int] = []

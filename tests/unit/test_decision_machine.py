@@ -155,6 +155,8 @@ def test_a_newer_observation_replaces_the_older_and_an_older_one_is_dropped() ->
     drop, ask = state.observed(seen(new), 0.1)
     assert isinstance(drop, Drop)
     assert drop.ticket == (old.id, 1)
+    assert drop.withdraw is not None
+    assert (drop.withdraw[0], drop.withdraw[1].decision, drop.withdraw[1].attempt) == ("rules", old.id, 1)
     assert isinstance(ask, Ask)
     assert isinstance(only(state.observed(seen(an_observation(snapshot=1)), 0.2)), Drop)
     event = Event(**{name: getattr(old, name) for name in old.__struct_fields__ if name != "id"}, id="e1")

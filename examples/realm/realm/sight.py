@@ -293,7 +293,7 @@ class _Table:
         appeals = self._advice.priorities[player]
         return tuple(
             LegalAction(name=name, description=says, appeal=appeal)
-            for (name, says), appeal in zip(_FIRST.items(), appeals, strict=True)
+            for name, says, appeal in zip(PRIORITIES, _FIRST, appeals, strict=True)
         )
 
 
@@ -375,19 +375,14 @@ _SAYS = {
     "end_truce": "End a truce openly. To attack in spite of it would cost all trust.",
     "leave_alliance": "Leave the alliance openly.",
 }
-_FIRST = dict(
-    zip(
-        PRIORITIES,
-        (
-            "Put new villages first for the day.",
-            "Put walls and guards first for the day.",
-            "Put raids and attacks first for the day.",
-            "Put treaties first for the day.",
-            "Put fields and stores first for the day.",
-        ),
-        strict=True,
-    )
+_FIRST = (
+    "Put new villages first for the day.",
+    "Put walls and guards first for the day.",
+    "Put raids and attacks first for the day.",
+    "Put treaties first for the day.",
+    "Put fields and stores first for the day.",
 )
+"""What each of PRIORITIES means."""
 
 
 def _action(name: str, appeal: float, parameters: dict[str, Parameter] | None = None) -> LegalAction:

@@ -96,6 +96,10 @@ class VllmEngine:
         """Makes an adapter ready; each version has a number of its own, so that nothing cached of another is used for it."""
         from vllm.lora.request import LoRARequest
 
+        if len(self._loaded) >= self.adapters_max:
+            raise CannotServe(
+                why=f"{self.model} holds {self.adapters_max} adapters; unload one, or raise `adapters_max`"
+            )
         lora = LoRARequest(adapter.version, next(self._numbers), str(adapter.folder))
         try:
             await self._engine.add_lora(lora)
@@ -140,7 +144,9 @@ class VllmEngine:
         settings = self._settings
         adapters: dict[str, Any] = {}
         if settings.adapters_max:
-            adapters = {"enable_lora": True, "max_loras": settings.adapters_max, "max_cpu_loras": settings.adapters_max}
+            # One place more than is ever filled: on a CPU, vLLM answers those without an adapter with what is in the last one.
+            places = settings.adapters_max + 1
+            adapters = {"enable_lora": True, "max_loras": places, "max_cpu_loras": places}
             adapters["max_lora_rank"] = settings.adapter_rank_max
         arguments = AsyncEngineArgs(
             model=self._model.path,
