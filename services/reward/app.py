@@ -33,15 +33,15 @@ from services.reward.settings import Reward
 SERVICE = "reward"
 
 FINISH_WITHIN_S = 5.0
-"""How long a stop waits for the batch at hand. What is not finished then was not acknowledged and is delivered again."""
+"""How long a stop waits for the batches in hand. What is not finished then was not acknowledged and is delivered again."""
 
 
 async def serve(stop: asyncio.Event) -> None:
-    """Runs until `stop` is set; the batch at hand is finished, the rest is left to the broker."""
+    """Runs until `stop` is set; the batches in hand are finished, the rest is left to the broker."""
     settings, broker, store = load(SERVICE, Reward), load("broker", Broker), load("store", Store)
     reach = Reach(store.url)
     nc = await connect(broker, f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}")
-    await reach.wait(stop)
+    await reach.wait()
     publisher = await Publisher(nc).start()
     engine = create_engine(store.url)
     handlers = Handlers(nc, publisher, engine, settings)
@@ -57,6 +57,7 @@ async def serve(stop: asyncio.Event) -> None:
     await until(stop, handlers.keep_sweeping(), handlers.keep_pruning(), reach.keep_asking(), needs=needs)
     for subscriber in subscribers:
         await subscriber.stop()
+    await handlers.finish(FINISH_WITHIN_S)
     await publisher.stop()
     await close(nc)
     await engine.dispose()
