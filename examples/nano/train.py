@@ -3,7 +3,7 @@
     python -m examples.nano.train [--lessons 16000] [--steps 800] [--work dist/nano] [--out examples/nano/model]
 
 It can be stopped at any time; the same command goes on from its last checkpoint in the work folder and ends with the same
-numbers. On two free cores it takes about 15 minutes. Lengths: B lessons in a batch, T tokens, D width, H heads, V words.
+numbers. On two cores it takes about 15 minutes. Lengths: B lessons in a batch, T tokens, D width, H heads, V words.
 """
 
 # ruff: noqa: D102 (what `forward` does, its class says)

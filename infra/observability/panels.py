@@ -188,7 +188,7 @@ BROKER = {
         Panel(
             "How full streams are",
             "percentunit",
-            "EVENT, INFERENCE and EXPERIENCE refuse when full, the others drop their oldest.",
+            "EVENT and INFERENCE refuse when full, the others drop their oldest; ACTION and EXPERIENCE are full after some time.",
             now("hearthmind_stream_size_bytes / hearthmind_stream_size_max_bytes", STREAM),
             most=1,
         ),

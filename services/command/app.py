@@ -12,8 +12,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from hearthmind.bus.connect import EXIT_CONFIG
-from hearthmind.errors import HearthmindError
+from hearthmind.errors import EXIT_CONFIG, HearthmindError, alone, exit_status_of
 from hearthmind.flow import game_user
 from hearthmind.process import run
 from hearthmind.settings import Broker, Flow, Store, load
@@ -198,6 +197,9 @@ def main() -> None:
     """Runs the command; an error of ours is a message, not a trace."""
     try:
         app()
-    except HearthmindError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False, soft_wrap=True)
-        sys.exit(EXIT_CONFIG)
+    except Exception as error:
+        cause = alone(error)
+        if not isinstance(cause, HearthmindError):
+            raise
+        Console(stderr=True).print(f"[red]{type(cause).__name__}[/red]: {cause}", highlight=False, soft_wrap=True)
+        sys.exit(exit_status_of(cause) or EXIT_CONFIG)

@@ -133,6 +133,8 @@ class Platform:
         async def is_ready() -> bool:
             return ready.exists()
 
+        start_within_s = load("broker", Broker).start_within_s
+        broker = msgspec.structs.replace(self.connection.broker(service), start_within_s=start_within_s)
         telemetry = load("telemetry", Telemetry)
         if self.options.sample_ratio is not None:
             telemetry = msgspec.structs.replace(telemetry, sample_ratio=self.options.sample_ratio)
@@ -142,7 +144,7 @@ class Platform:
             name=name,
             argv=(sys.executable, "-m", f"services.{service}"),
             env={
-                **as_environment("broker", self.connection.broker(service)),
+                **as_environment("broker", broker),
                 **(as_environment("store", Store(url=self.connection.database_url)) if service == "reward" else {}),
                 **as_environment("flow", self.options.flow),
                 **as_environment("telemetry", telemetry),

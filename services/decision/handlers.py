@@ -255,7 +255,7 @@ def _tell_winner(decision: str, stored: PubAck) -> None:
 
 
 async def _or_lost(kept: asyncio.Future[PubAck]) -> None:
-    """A full EXPERIENCE stream never holds up a decision: what it refuses is counted as lost."""
+    """An EXPERIENCE stream without room never holds up a decision: what it refuses is counted as lost."""
     try:
         await kept
     except StreamFull as error:

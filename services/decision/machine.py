@@ -77,6 +77,9 @@ class _Waiting:
     give_up_s: float
 
 
+GREEDY = Sampling(temperature=0)
+
+
 @dataclass
 class Partition:
     """The state: what the owner of a partition knows. Bounded by `pending_max`."""
@@ -86,7 +89,7 @@ class Partition:
     triage: Triage
     answer_early_s: float
     pending_max: int
-    sampling: Sampling = Sampling(temperature=0)
+    sampling: Sampling = GREEDY
     _waiting: dict[Key, _Waiting] = field(default_factory=dict)
     _newest: dict[tuple[str, str, str], Key] = field(default_factory=dict)
     _ends: list[tuple[float, Key, int]] = field(default_factory=list)
@@ -214,9 +217,7 @@ class Partition:
         observation, route = seen.observation, self.triage.route(seen.observation)
         if route is None:
             return None
-        said = Withdraw(
-            game=observation.game, npc=observation.npc, decision=observation.id, attempt=seen.attempt
-        )
+        said = Withdraw(game=observation.game, npc=observation.npc, decision=observation.id, attempt=seen.attempt)
         return route.pool, said
 
     def _fall_back(self, seen: Seen, why: str, now_s: float, reply: Inferred | None = None) -> Act:

@@ -9,16 +9,15 @@ import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
 from hearthmind.bus.clock import BrokerClock
+from hearthmind.bus.connect import Connection
 from hearthmind.bus.consume import Consuming, Delivery
 from hearthmind.bus.wire import decode
 from hearthmind.contracts.inference import ENGINE, LATE, REFUSED, UNKNOWN, Infer, Withdraw
-from hearthmind.errors import HearthmindError, Malformed
+from hearthmind.errors import EXIT_AGAIN, HearthmindError, Malformed
 from hearthmind.flow import Consumer
-from hearthmind.health import EXIT_STUCK
 from hearthmind.ids import request_subject, withdraw_subject
 from hearthmind.telemetry import metrics, trace
 from services.inference_worker.adapters import Adapters, UnknownAdapter
@@ -44,7 +43,7 @@ class Handlers:
 
     def __init__(
         self,
-        nc: Nats,
+        nc: Connection,
         consuming: Consuming,
         clock: BrokerClock,
         engine: Engine,
@@ -260,7 +259,7 @@ class Handlers:
             why = dog.looked(engine.progress, line.ended, running=line.running, ailment=engine.ailment)
             if why:
                 log.error("%s; exiting to be started again", why)
-                end(EXIT_STUCK)
+                end(EXIT_AGAIN)
 
     async def finish(self, within_s: float) -> None:
         """At a stop: what was not started goes back at once, what runs is finished within limits or goes back too."""

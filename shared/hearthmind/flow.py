@@ -239,12 +239,11 @@ STREAMS = (
     Stream(
         "EXPERIENCE",
         ("mind.decision.*.*", "game.*.outcome.*"),
-        "Everything to learn from, until all provisioned readers have it. Never holds up a decision.",
+        "Everything to learn from, for readers that are behind by a week or 4 GiB at most. Never holds up a decision.",
         storage="file",
-        retention="interest",
+        retention="limits",
         kept_s=7 * DAY_S,
         bytes_max=4096 * MIB,
-        when_full="refuse",
         sources=("ACTION",),
     ),
     Stream(
@@ -279,6 +278,11 @@ CONSUMERS = (
 
 DEAD = "DEAD"
 """The stream of dead letters; a dead letter never becomes another."""
+
+QUEUES = tuple(
+    stream.name for stream in STREAMS if stream.name != DEAD and any(each.stream == stream.name for each in CONSUMERS)
+)
+"""Streams whose messages a service still has to process, for as long as they wait for it."""
 
 LEASES = "LEASES"
 """The key-value bucket of partition leases: in memory, each lease gone by itself when it is not renewed."""

@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from hearthmind import flow, ids
 from hearthmind.bus.accounts import authorization, new_passwords, users
 from hearthmind.bus.connect import Denied, close, connect, denials
+from hearthmind.bus.consume import Consuming
 from hearthmind.bus.provision import provision
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.subjects import read_any_subject
@@ -30,6 +31,7 @@ from hearthmind.client import connect as connect_game
 from hearthmind.contracts.outcome import CLIENT
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.errors import BadId
+from hearthmind.process import connected
 from hearthmind.settings import Broker
 from hearthmind.testing.servers import nats_server
 from hearthmind.testing.serving import serving
@@ -498,6 +500,40 @@ async def test_a_denied_publish_says_so_at_once(rig: Rig, caplog: pytest.LogCapt
     told = [record.message for record in caplog.records if "denied game_realm the permission" in record.message]
     assert len(told) == 2
     assert "publish of game.chess.outcome.told1" in told[0]
+    await publisher.stop()
+    await close(nc)
+
+
+async def test_a_denied_request_says_so_at_once_and_others_are_answered(rig: Rig) -> None:
+    nc = await connect(rig.settings(DECISION), "test")
+    patient_s = 60.0
+    subject = "$JS.API.STREAM.INFO.ACTION"
+    asking = [
+        nc.request("$JS.API.CONSUMER.INFO.OBSERVATION.decision_0", b"", timeout=patient_s),
+        nc.request(subject, b"", timeout=patient_s),
+        nc.jetstream(timeout=patient_s).stream_info("ACTION"),
+    ]
+    own, *denied = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(own, Msg)
+    assert [type(each) for each in denied] == [Denied] * 2
+    assert "'decision'" in str(denied[0])
+    assert subject in str(denied[0])
+    assert not nc._asked
+    await close(nc)
+
+
+async def test_whoever_is_denied_a_pull_is_not_ready(rig: Rig) -> None:
+    nc = await connect(rig.settings(REWARD), "test")
+    publisher = await Publisher(nc).start()
+    consuming = Consuming(nc, publisher)
+    need = connected(nc)
+    await consuming.add("EXPERIENCE", "reward", lambda _: None, 5)
+    await heard_out(nc)
+    assert need.away() == ""
+    await consuming.add("EVENT", "decision_0", lambda _: None, 5)
+    await until(lambda: need.away() == "the broker denies it to pull from event.decision_0")
+    assert need.gone() == ""
+    await consuming.stop()
     await publisher.stop()
     await close(nc)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hearthmind.contracts.inference import Infer
 from hearthmind.errors import CannotStart
-from hearthmind.models import SCRIPTED
+from hearthmind.models import SCRIPTED, Rules
 from services.command import bench_serve
 from services.command.bench_serve import Answered, Served, agents_per_s, level, measure, percentiles, request, summed_up
 from services.inference_worker.engines import Adapter, Generated
@@ -87,4 +87,4 @@ async def test_it_is_shown_as_a_table_as_json_and_as_a_picture(tmp_path: Path) -
 
 async def test_an_engine_that_answers_no_prompt_says_so() -> None:
     with pytest.raises(CannotStart, match="rules_scripted answers no prompt"):
-        await measure(RulesEngine(SCRIPTED, SCRIPTED.engine), (1,), 40, 3, lambda _: None)
+        await measure(RulesEngine(SCRIPTED, Rules()), (1,), 40, 3, lambda _: None)

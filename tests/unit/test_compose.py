@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from hearthmind import flow
 from hearthmind.bus.accounts import users

@@ -1,5 +1,5 @@
-# Starts the broker with a limit for its files that the volume has room for: a full disk would wedge it until it is started
-# again. A volume too small for the streams is refused here, where the reason can be said.
+# Starts the broker with a limit for its files that the volume has room for, and beside it what ends it when only a new start
+# helps: Docker starts none again for being unhealthy. A volume too small for the streams is refused here, where the reason can be said.
 set -eu
 
 asked_mib=${HEARTHMIND_NATS_FILES_MIB:-8192}
@@ -17,4 +17,5 @@ if [ "$room_mib" -lt "$needed_mib" ] || [ "$asked_mib" -lt "$needed_mib" ]; then
 fi
 [ "$asked_mib" -lt "$room_mib" ] || asked_mib=$room_mib
 export FILE_STORE_MAX_BYTES=$((asked_mib * 1024 * 1024))
+sh /etc/hearthmind/watch.sh $$ /data http://nats-inside:8222/healthz &
 exec nats-server --config /etc/hearthmind/nats.conf

@@ -7,7 +7,6 @@ import msgspec
 from .observation import Event, Observation
 from .wire import Fact, Id, Line, Message, Word
 
-
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 """Who says a turn of a prompt."""
 

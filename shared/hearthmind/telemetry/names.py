@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hearthmind.flow import SERVICES, STREAMS, TIERS
+from hearthmind.flow import QUEUES, SERVICES, STREAMS, TIERS
 
 # ---- spans ------------------------------------------------------------------------------------------------------------
 
@@ -152,8 +152,7 @@ BROKER_CONNECTIONS = "hearthmind.broker.connections"
 BROKER_SLOW = "hearthmind.broker.slow_consumers"
 
 _BY_STREAM = {STREAM: tuple(stream.name for stream in STREAMS)}
-_BY_QUEUE = {STREAM: tuple(stream.name for stream in STREAMS if stream.retention != "limits")}
-"""Streams that forget what was processed: what is in them still has to be."""
+_BY_QUEUE = {STREAM: QUEUES}
 _BY_STORAGE = {STORAGE: ("memory", "file")}
 _DECISION, _WORKER, _REWARD, _WATCH = ("decision",), ("inference_worker",), ("reward",), (BROKER_WATCH,)
 
@@ -222,7 +221,7 @@ METRICS = {
         {TIER: TIERS, REASON: REFUSED_REASONS},
     ),
     EXPERIENCES: Metric("counter", "{experience}", "outcomes that became experiences", _REWARD, {GAME: ()}),
-    LOST: Metric("counter", "{message}", "details of decisions that a full EXPERIENCE stream refused", _DECISION),
+    LOST: Metric("counter", "{message}", "details of decisions that the broker had no room for", _DECISION),
     DEAD_LETTERS: Metric("counter", "{message}", "messages that could not be processed", SERVICES, _BY_STREAM),
     REFUSED: Metric("counter", "{message}", "publishes that a full stream refused", SERVICES, _BY_STREAM),
     DENIALS: Metric("counter", "{operation}", "what the broker refused for lack of a permission", SERVICES),
