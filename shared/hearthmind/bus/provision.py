@@ -46,7 +46,7 @@ async def provision(nc: Nats, *, partitions: int = 16, pools: tuple[str, ...] = 
             for consumer in flow.consumers_of(service, partitions, pools):
                 await js.add_consumer(consumer.stream, consumer_config(consumer))
         await _make_leases(js)
-        for bucket in (_registry(), _adapters(), _answers()):
+        for bucket in buckets():
             await _make_stream(js, bucket)
     except NatsError as error:
         raise Unavailable(what="JetStream", why=str(error) or type(error).__name__) from error
@@ -123,6 +123,11 @@ async def _make_leases(js: JetStreamContext) -> None:
             first_seq=int(time.time() * 1000),
         )
         await js.add_stream(config)
+
+
+def buckets() -> tuple[StreamConfig, ...]:
+    """The buckets, but for that of the leases."""
+    return _registry(), _adapters(), _answers()
 
 
 def _registry() -> StreamConfig:
