@@ -44,6 +44,7 @@ def broker_and_settings(folder: Path) -> tuple[EmbeddedNats, dict[str, str]]:
         "HEARTHMIND_BROKER__USER": PROVISION,
         "HEARTHMIND_BROKER__PASSWORD_FILE": str(folder / "secrets" / f"broker_{PROVISION}"),
         "HEARTHMIND_FLOW__PARTITIONS": "2",
+        "HEARTHMIND_FLOW__POOLS": "rules",
     }
 
 
@@ -131,7 +132,7 @@ async def test_a_stream_that_cannot_be_made_again_ends_the_keeper_with_its_name(
         )
 
         async def is_whole() -> bool:
-            return len(await streams(nats, folder)) == len(flow.STREAMS) + 1
+            return len(await streams(nats, folder)) == len(flow.STREAMS) + len(flow.BUCKETS)
 
         await until(is_whole)
         nc = await as_provisioner(nats, folder)

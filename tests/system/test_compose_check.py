@@ -79,13 +79,13 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_broker_may_write_what_was_asked_for(folder: Path) -> None:
-    done = start(folder, FREE_MIB="100000", HEARTHMIND_NATS_FILES_MIB="6000")
-    assert done.stdout == f"{6000 * 1024 * 1024} --config /etc/hearthmind/nats.conf\n", done.stderr
+    done = start(folder, FREE_MIB="100000", HEARTHMIND_NATS_FILES_MIB="8000")
+    assert done.stdout == f"{8000 * 1024 * 1024} --config /etc/hearthmind/nats.conf\n", done.stderr
 
 
 def test_the_broker_leaves_a_tenth_of_a_smaller_volume_free(folder: Path) -> None:
-    done = start(folder, FREE_MIB="7000", HEARTHMIND_NATS_FILES_MIB="8192")
-    assert done.stdout.startswith(f"{6300 * 1024 * 1024} "), done.stderr
+    done = start(folder, FREE_MIB="9000", HEARTHMIND_NATS_FILES_MIB="8192")
+    assert done.stdout.startswith(f"{8100 * 1024 * 1024} "), done.stderr
 
 
 @pytest.mark.parametrize("environ", [{"FREE_MIB": "5000"}, {"FREE_MIB": "90000", "HEARTHMIND_NATS_FILES_MIB": "5000"}])
