@@ -7,6 +7,7 @@ was stored, however many announcements were missed meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from hearthmind.flow import REGISTRY
 log = logging.getLogger("hearthmind.bus")
 
 REFRESH_EVERY_S = 30.0
+LOOK_AFTER_S = (0.0, 0.02, 0.1, 0.5)
 KEYS_MAX = 10_000
 _WRONG_LAST_SEQUENCE = 10071
 
@@ -106,13 +108,18 @@ class Registry:
         return True
 
     async def _on_written(self, msg: Msg) -> None:
-        """Somebody wrote: which revision that is, and whether it was stored at all, is asked."""
+        """Somebody wrote: which revision that is, and whether it is stored at all, is asked.
+
+        The announcement may come before it is stored; what is not there in the end is read with the next refresh.
+        """
         key = msg.subject.removeprefix(f"$KV.{REGISTRY}.")
-        try:
-            said = await self._nc.jetstream(timeout=5).get_last_msg(f"KV_{REGISTRY}", msg.subject, direct=True)
-        except (NatsError, TimeoutError):
-            return  # it is read with the next refresh
-        self._take(key, said.data or b"", said.seq or 0)
+        for pause_s in LOOK_AFTER_S:
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(NatsError, TimeoutError):
+                said = await self._nc.jetstream(timeout=5).get_last_msg(f"KV_{REGISTRY}", msg.subject, direct=True)
+                self._take(key, said.data or b"", said.seq or 0)
+                if said.data == msg.data:
+                    return
 
     def _take(self, key: str, value: bytes, revision: int) -> None:
         known = self._entries.get(key)
