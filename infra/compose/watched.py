@@ -18,8 +18,8 @@ T = TypeVar("T")
 SEEN_WITHIN_S = 60.0
 WINDOW = "1m"
 SERVICES = {f"hearthmind.{each}" for each in ("decision", "inference_worker", "reward", "broker_watch")}
-NO_ANSWER = ("vllm:", in_prometheus(names.DROPPED))
-"""Queries that have none here: no vLLM runs, and nothing comes so late that it is dropped."""
+NO_ANSWER = ("vllm:", in_prometheus(names.DROPPED), in_prometheus(names.CACHE_SAVED), in_prometheus(names.UNANSWERED))
+"""Queries that have none here: no vLLM runs, nothing comes so late that it is dropped or fails, and no prompt comes twice."""
 LATENCY = f"{in_prometheus(names.DECISION_DURATION)}_bucket"
 
 
