@@ -18,6 +18,11 @@ up *args:
 check-game *args:
     @hearthmind check-game "$@"
 
+# Adapters: list, publish, promote, rollback
+[group('run')]
+adapters *args:
+    @hearthmind adapters "$@"
+
 # Draw one decision's way through every hop, with times: DECISION
 [group('run')]
 trace *args:
@@ -77,10 +82,20 @@ chaos *args:
 compose-check *args:
     @python -m infra.compose.check "$@"
 
-# How fast the loop is, against bare nats-py in the same run (ten minutes)
+# How fast an engine is on this machine: serve MODEL [--at-once N] [--plot FILE]
 [group('check')]
 bench *args:
+    @hearthmind bench "$@"
+
+# How fast the loop is, against bare nats-py in the same run (ten minutes)
+[group('check')]
+bench-loop *args:
     python benchmarks/round_trip.py "$@"
+
+# Kill inference workers in mid-generation and count what comes of it: [--kills N]
+[group('check')]
+kill-workers *args:
+    @python -m tests.service.killing "$@"
 
 # ---- keep ------------------------------------------------------------------------------------------------------------
 
@@ -99,6 +114,17 @@ reference:
 [group('keep')]
 dashboards:
     python infra/observability/dashboards.py
+
+# Install what heavy engines need into .venv, about 6 GiB: [cpu|gpu]
+[group('keep')]
+models *args:
+    @python requirements/models.py "$@"
+
+# Train nano from nothing, or go on where it was interrupted, and export it (half an hour; after ./just models)
+[group('keep')]
+train-nano *args:
+    python -m examples.nano.train "$@"
+    python -m examples.nano.export
 
 # Lock the dependencies again after a change of a pyproject.toml
 [group('keep')]

@@ -16,7 +16,7 @@ UP_WITHIN_S = 60.0
 DOWN_WITHIN_S = 60.0
 PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "debootstrap": "debootstrap"}
 SHIM = """#!/bin/sh
-# `docker compose` where only docker-compose is installed.
+# `docker compose` where only the older docker-compose is installed.
 [ "$1" != compose ] || { shift; exec docker-compose "$@"; }
 exec DOCKER "$@"
 """
@@ -99,8 +99,10 @@ def _dockerd(folder: Path, run: Path) -> Sequence[str]:
 
 
 def _with_compose(engine: Engine, folder: Path, say: Say, may_install: bool) -> None:
+    """Makes `docker compose` work: as the plugin of today, or with the docker-compose of an older Debian behind it."""
     if not engine.answers("docker", "compose", "version"):
         _need("docker-compose", say, may_install)
+    if not engine.answers("docker", "compose", "version"):
         shim = folder / "bin" / "docker"
         shim.parent.mkdir(exist_ok=True)
         shim.write_text(SHIM.replace("DOCKER", str(shutil.which("docker"))))
@@ -131,6 +133,11 @@ def need_debootstrap(say: Say, may_install: bool) -> None:
     if os.geteuid() != 0:
         raise Skipped("the stand-ins for base images are made with debootstrap, which only root can run")
     _need("debootstrap", say, may_install)
+
+
+def need_prometheus(say: Say, may_install: bool) -> None:
+    """Makes sure of the Prometheus that stands in for its image."""
+    _need("prometheus", say, may_install)
 
 
 def _wait(holds: Callable[[], bool], within_s: float) -> None:

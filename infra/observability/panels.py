@@ -68,6 +68,7 @@ LATENCY = "hearthmind_decision_duration_seconds"
 
 COST, TIME = "gen_ai_client_token_usage", "gen_ai_client_operation_duration_seconds"
 MODEL, WAY = "gen_ai_response_model", "gen_ai_token_type"
+FOUND = "hearthmind_cache_result"
 
 LOOP = {
     "Now": (
@@ -152,6 +153,24 @@ LOOP = {
         ),
         Panel("Tokens per answer", "short", "On average.", for_each(f"{COST}_sum", f"{COST}_count", MODEL, WAY)),
         Panel("Engine time", "s", "How long an engine works on an answer.", percentiles(TIME, MODEL)),
+        Panel(
+            "Response cache",
+            "ops",
+            "here, elsewhere and shared are answers that no engine had to give; missed ones it had to.",
+            per_second("hearthmind_cache_requests_total", FOUND),
+        ),
+        Panel(
+            "Tokens saved",
+            "short",
+            "What the engine need not read or write, since the response cache had the answer.",
+            per_second("hearthmind_cache_tokens_saved_total", MODEL, WAY),
+        ),
+        Panel(
+            "Requests without an answer",
+            "ops",
+            "late is an engine with too much to do; unknown a pool that is asked for another model.",
+            per_second("hearthmind_inference_failures_total", TIER, REASON),
+        ),
     ),
 }
 
@@ -169,7 +188,7 @@ BROKER = {
         Panel(
             "How full streams are",
             "percentunit",
-            "EVENT, INFERENCE and EXPERIENCE refuse when full, the others drop their oldest.",
+            "EVENT and INFERENCE refuse when full, the others drop their oldest; ACTION and EXPERIENCE are full after some time.",
             now("hearthmind_stream_size_bytes / hearthmind_stream_size_max_bytes", STREAM),
             most=1,
         ),

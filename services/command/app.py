@@ -6,18 +6,18 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
 from rich.console import Console
 
-from hearthmind.bus.connect import EXIT_CONFIG
-from hearthmind.errors import HearthmindError
+from hearthmind.errors import EXIT_CONFIG, HearthmindError, alone, exit_status_of
 from hearthmind.flow import game_user
 from hearthmind.process import run
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
+from services.command import adapters, bench_serve
 from services.command import dead_letters as dead_letters_command
 from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
@@ -51,11 +51,14 @@ def demo(
     sample: Annotated[float, typer.Option(min=0, max=1, help="The share of decisions that is traced.")] = 0.1,
     answer_within: Annotated[float, typer.Option(min=0.01, max=300, help="How long a turn waits, in seconds.")] = 2.0,
     log: Annotated[Path | None, typer.Option(help="A file for the game's own log, for `realm watch --log`.")] = None,
+    engine: Annotated[Literal["nano", "rules"], typer.Option(help="What answers where a model is wanted.")] = "nano",
     folder: Folder = HOME / "demo",
 ) -> None:
     """Play a game on an embedded NATS and Postgres, and count everything at the end."""
     console = Console(stderr=json, highlight=False)
-    asked = Demo(npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game, log=log)
+    asked = Demo(
+        npcs, seconds, seed, json, folder, sample, answer_within_s=answer_within, game=game, log=log, engine=engine
+    )
     summary, figures = asyncio.run(run_demo(asked, console))
     print_summary(console, summary, figures)
     if json:
@@ -186,12 +189,17 @@ def migrate() -> None:
 
 
 app.command()(check_game)
+app.add_typer(adapters.commands, name="adapters")
+app.add_typer(bench_serve.commands, name="bench")
 
 
 def main() -> None:
     """Runs the command; an error of ours is a message, not a trace."""
     try:
         app()
-    except HearthmindError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", highlight=False, soft_wrap=True)
-        sys.exit(EXIT_CONFIG)
+    except Exception as error:
+        cause = alone(error)
+        if not isinstance(cause, HearthmindError):
+            raise
+        Console(stderr=True).print(f"[red]{type(cause).__name__}[/red]: {cause}", highlight=False, soft_wrap=True)
+        sys.exit(exit_status_of(cause) or EXIT_CONFIG)

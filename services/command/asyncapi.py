@@ -33,6 +33,7 @@ PARAMETERS: dict[str, Schema] = {
     "tier": {"description": "How urgent it is, from the priority.", "enum": list(TIERS)},
     "pool": {"description": "Workers with the same base model.", "examples": ["rules"]},
     "partition": {"description": "The partition of the NPC; each has one owner at a time.", "examples": ["7"]},
+    "asker": {"description": "Somebody who wants answers; a new name at each connection.", "examples": ["asker-7f3a"]},
     "stream": {"description": "Where the message came from.", "examples": ["EVENT"]},
 }
 

@@ -1,4 +1,6 @@
-"""`hearthmind dead-letters`: what could not be processed, and why."""
+"""`hearthmind dead-letters`: what could not be processed, and why.
+
+It asks the database that the settings name, or else that of the platform in the folder, as `doctor` does."""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ BODY_SHOWN_MAX = 200
 
 async def show(folder: Path, most: int, console: Console) -> None:
     """Prints the newest dead letters."""
-    running = read_connection(folder)
-    engine = create_engine(running.database_url if running else load("store", Store).url, connections_max=1)
+    store, running = load("store", Store), read_connection(folder)
+    if running and store == Store():
+        store = Store(url=running.database_url)
+    engine = create_engine(store.url, connections_max=1)
     try:
         async with transaction(engine) as connection:
             letters = await dead_letters_of(connection, most)

@@ -51,7 +51,11 @@ class Demo:
     answer_within_s: float = 2.0
     game: str = "realm"
     log: Path | None = None
+    engine: str = "nano"
 
+
+ENGINES = {"nano": (), "rules": ("combat=rules_scripted", "*=rules")}
+"""What answers where a model is wanted: `nano`, as the settings say, or the light way, the scripted mind alone."""
 
 Meanwhile = Callable[[Platform, Client], Coroutine[object, object, None]]
 """What goes on beside the game, such as a test that kills things."""
@@ -61,7 +65,13 @@ async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = N
     """Starts the platform, plays, waits until everything is stored, and stops the platform."""
     play = game_named(demo.game)
     flow = Flow(games=(demo.game,))
-    options = Options(folder=demo.folder, flow=flow, sync_interval="1s", sample_ratio=demo.sample_ratio)
+    options = Options(
+        folder=demo.folder,
+        flow=flow,
+        sync_interval="1s",
+        sample_ratio=demo.sample_ratio,
+        triage=ENGINES[demo.engine],
+    )
     began_s = time.monotonic()
     async with Platform(options, say=lambda line: console.print(f"[dim]{line}[/dim]", highlight=False)) as platform:
         console.print(f"everything runs after {time.monotonic() - began_s:.1f} s")

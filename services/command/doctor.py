@@ -62,7 +62,11 @@ def doctor(folder: Path, console: Console) -> int:
         console.print(f"[red]wrong[/red]  {error}", highlight=False)
         return 1
     console.print(_settings_table(settings))
-    findings = [*_machine(folder), *asyncio.run(_servers(folder)), *_service(load("health", Health))]
+    findings = [
+        *_machine(folder, load("broker", Broker)),
+        *asyncio.run(_servers(folder)),
+        *_service(load("health", Health)),
+    ]
     colours = {OK: "green", WARNING: "yellow", WRONG: "red"}
     for finding in findings:
         colour = colours[finding.state]
@@ -82,7 +86,7 @@ def _settings_table(settings: list[Sourced]) -> Table:
     return table
 
 
-def _machine(folder: Path) -> Iterator[Finding]:
+def _machine(folder: Path, broker: Broker) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", OK if sys.version_info >= (3, 11) else WRONG, f"{version}; 3.11 or newer is needed")
     place = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
@@ -90,11 +94,12 @@ def _machine(folder: Path) -> Iterator[Finding]:
     enough = free_gib >= DISK_FREE_GIB_MIN
     advice = "" if enough else f"; the broker and Postgres want {DISK_FREE_GIB_MIN:g}: make room, or set --folder"
     yield Finding("disk", OK if enough else WRONG, f"{free_gib:.1f} GiB free at {place}{advice}")
-    try:
-        EmbeddedNats(folder / "nats").command()
-        yield Finding("nats-server", OK, "the embedded program is there")
-    except HearthmindError as error:
-        yield Finding("nats-server", WARNING, str(error))
+    if broker == Broker():  # who names a broker needs none of this machine
+        try:
+            EmbeddedNats(folder / "nats").command()
+            yield Finding("nats-server", OK, "the embedded program is there")
+        except HearthmindError as error:
+            yield Finding("nats-server", WARNING, str(error))
 
 
 async def _servers(folder: Path) -> list[Finding]:
@@ -139,7 +144,10 @@ async def _broker(broker: Broker) -> Finding:
 
 
 async def _database(store: Store) -> Finding:
-    engine = create_engine(store.url, connections_max=1)
+    try:
+        engine = create_engine(store.url, connections_max=1)
+    except CannotStart as error:
+        return Finding("database", WRONG, str(error))
     try:
         async with transaction(engine) as connection:
             found = await totals(connection)

@@ -1,4 +1,4 @@
-"""The demo's figures: latencies by tier and source, in bounded memory, and the summary that is printed as JSON."""
+"""The demo's figures: latencies by tier, source and model, in bounded memory, and the summary that is printed as JSON."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Figures:
     """What a run of the demo shows."""
 
     everything: Latencies = field(default_factory=Latencies)
-    by_tier_and_source: dict[tuple[str, str], Latencies] = field(default_factory=dict)
+    by_origin: dict[tuple[str, str, str], Latencies] = field(default_factory=dict)
+    """By tier, source and model."""
     slowest_ms: float = -1.0
     slowest: str = ""
     """The slowest decision with a trace."""
@@ -75,7 +76,8 @@ class Figures:
     def add(self, decision: Decision) -> None:
         """A decision reached the game."""
         self.everything.add(decision.latency_ms)
-        self.by_tier_and_source.setdefault((decision.tier, decision.source), Latencies()).add(decision.latency_ms)
+        origin = (decision.tier, decision.source, decision.chosen.model)
+        self.by_origin.setdefault(origin, Latencies()).add(decision.latency_ms)
         if decision.span is not None and decision.latency_ms > self.slowest_ms:
             self.slowest, self.slowest_ms = decision.id, decision.latency_ms
 

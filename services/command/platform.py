@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +16,13 @@ from hearthmind.bus.provision import provision
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.postgres import EmbeddedPostgres
 from hearthmind.embedded.processes import Command, Supervisor
+from hearthmind.models import declared
 from hearthmind.process import READY_FILE
 from hearthmind.settings import Broker, Flow, Store, Telemetry, as_environment, load
 from hearthmind.store.migrate import upgrade
+from services.decision.settings import Decision
+from services.decision.triage import Triage, parse
+from services.inference_worker.settings import InferenceWorker
 
 CONNECTION = "connection.json"
 TRACES = "traces"
@@ -53,7 +57,10 @@ class Options:
     sample_ratio: float | None = None
     """The share of decisions that is traced; the setting says, where nobody chose."""
     workers: int = 1
+    """Of each model that is asked."""
     decisions: int = 1
+    triage: tuple[str, ...] = ()
+    """Which model is asked for what, where the settings are not to say."""
 
 
 class Platform:
@@ -86,15 +93,37 @@ class Platform:
         await self.supervisor.stop()
 
     def _commands(self) -> list[Command]:
-        counts = {"reward": 1, "inference_worker": self.options.workers, "decision": self.options.decisions}
         return [
             replace(self.nats.command(), after_start=self._provision),
             replace(self.postgres.command(), after_start=self._migrate),
-            *(self._service(service, number) for service, count in counts.items() for number in range(count)),
+            self._service("reward", "reward"),
+            *self._workers(),
+            *self._deciders(),
         ]
 
-    def _service(self, service: str, number: int) -> Command:
-        name = service if number == 0 else f"{service}-{number + 1}"
+    def _workers(self) -> Iterator[Command]:
+        """Workers for each model that decisions are asked of."""
+        models = sorted({route.model for route in self._triage().routes.values() if route})
+        for model in models:
+            name = f"inference_worker-{model}" if len(models) > 1 else "inference_worker"
+            settings = msgspec.structs.replace(
+                load("inference_worker", InferenceWorker), model=model, pool=declared()[model].pool
+            )
+            for number in range(self.options.workers):
+                yield self._service("inference_worker", _numbered(name, number), settings)
+
+    def _deciders(self) -> Iterator[Command]:
+        for number in range(self.options.decisions):
+            yield self._service("decision", _numbered("decision", number), self._decision())
+
+    def _decision(self) -> Decision:
+        settings = load("decision", Decision)
+        return msgspec.structs.replace(settings, triage=self.options.triage) if self.options.triage else settings
+
+    def _triage(self) -> Triage:
+        return parse(self._decision().triage, {model.name: model.pool for model in declared().values()})
+
+    def _service(self, service: str, name: str, settings: msgspec.Struct | None = None) -> Command:
         ready = self.folder / "run" / f"{name}.ready"
 
         async def before_start() -> None:
@@ -104,6 +133,8 @@ class Platform:
         async def is_ready() -> bool:
             return ready.exists()
 
+        start_within_s = load("broker", Broker).start_within_s
+        broker = msgspec.structs.replace(self.connection.broker(service), start_within_s=start_within_s)
         telemetry = load("telemetry", Telemetry)
         if self.options.sample_ratio is not None:
             telemetry = msgspec.structs.replace(telemetry, sample_ratio=self.options.sample_ratio)
@@ -113,10 +144,11 @@ class Platform:
             name=name,
             argv=(sys.executable, "-m", f"services.{service}"),
             env={
-                **as_environment("broker", self.connection.broker(service)),
+                **as_environment("broker", broker),
                 **(as_environment("store", Store(url=self.connection.database_url)) if service == "reward" else {}),
                 **as_environment("flow", self.options.flow),
                 **as_environment("telemetry", telemetry),
+                **(as_environment(service, settings) if settings else {}),
                 READY_FILE: str(ready),
             },
             before_start=before_start,
@@ -144,6 +176,10 @@ def read_connection(folder: Path) -> Connection | None:
     """The connection that a platform of this folder left, if any did."""
     path = folder / CONNECTION
     return msgspec.json.decode(path.read_bytes(), type=Connection) if path.exists() else None
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 0 else f"{name}-{number + 1}"
 
 
 def _write_privately(path: Path, data: bytes) -> None:

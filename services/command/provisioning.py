@@ -71,8 +71,8 @@ async def _look_after(nc: Any, settings: Flow) -> None:
 
 
 def consumers_by_stream(settings: Flow) -> dict[str, int]:
-    """Every stream of the flow, the leases' bucket included, with how many consumers it has at least."""
-    wanted = Counter({stream.name: 0 for stream in flow.STREAMS} | {f"KV_{flow.LEASES}": 0})
+    """Every stream of the flow, those of the buckets included, with how many consumers it has at least."""
+    wanted = Counter({stream.name: 0 for stream in flow.STREAMS} | dict.fromkeys(flow.BUCKETS, 0))
     for service in flow.SERVICES:
         wanted.update(each.stream for each in flow.consumers_of(service, settings.partitions, settings.pools))
     return dict(wanted)

@@ -108,14 +108,14 @@ def _lines(turn: Turn | None) -> Iterator[str]:
 
 
 def latency_table(figures: Figures) -> Table:
-    """Latencies in milliseconds, from asking to acting, by tier and source."""
+    """Latencies in milliseconds, from asking to acting, by tier, source and model."""
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    for name in ("tier", "source", "decisions", "p50 ms", "p95 ms", "p99 ms"):
-        table.add_column(name, justify="left" if name in {"tier", "source"} else "right")
-    ordered = sorted(figures.by_tier_and_source.items(), key=lambda item: (TIERS.index(item[0][0]), item[0][1]))
-    for (tier, source), latencies in ordered:
+    for name in ("tier", "source", "model", "decisions", "p50 ms", "p95 ms", "p99 ms"):
+        table.add_column(name, justify="left" if name in {"tier", "source", "model"} else "right")
+    ordered = sorted(figures.by_origin.items(), key=lambda item: (TIERS.index(item[0][0]), item[0][1:]))
+    for origin, latencies in ordered:
         numbers = (f"{value:.1f}" for value in latencies.summary().values())
-        table.add_row(tier, source, f"{latencies.total:,}", *numbers)
+        table.add_row(*origin, f"{latencies.total:,}", *numbers)
     return table
 
 

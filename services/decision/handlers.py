@@ -21,10 +21,11 @@ from hearthmind.bus.leases import Lease
 from hearthmind.bus.publish import DEADLINE, TTL, PubAck, Publisher, StreamFull
 from hearthmind.bus.wire import decode, encode
 from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Inferred
+from hearthmind.contracts.inference import Inferred, Sampling
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import HearthmindError, Refused
 from hearthmind.flow import Consumer
+from hearthmind.models import declared
 from hearthmind.telemetry import metrics, names, trace
 from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen, without_answer
 from services.decision.settings import Decision
@@ -57,7 +58,8 @@ class Handlers:
         self._consuming = consuming
         self._clock = clock
         self._settings = settings
-        self._triage = parse(settings.triage, settings.pool, settings.model)
+        self._triage = parse(settings.triage, {model.name: model.pool for model in declared().values()})
+        self._sampling = Sampling(tokens_max=settings.tokens_max, temperature=settings.temperature)
         self._partitions: dict[int, Partition] = {}
         self._replies: dict[int, Subscription] = {}
         self._alarm = Alarm(self._on_alarm)
@@ -70,7 +72,9 @@ class Handlers:
         settings = self._settings
         number = lease.partition
         early_s = settings.answer_early_ms / 1000
-        self._partitions[number] = Partition(number, lease.epoch, self._triage, early_s, settings.pending_max)
+        self._partitions[number] = Partition(
+            number, lease.epoch, self._triage, early_s, settings.pending_max, self._sampling
+        )
         self._replies[number] = await self._nc.subscribe(ids.reply_subject(number), cb=self._on_reply)
         for consumer in consumers:
             await self._consuming.add(consumer.stream, consumer.name, self.on_delivery, consumer.deliveries_max)
@@ -216,6 +220,9 @@ class Handlers:
     async def _drop(self, effect: Drop) -> None:
         ticket = _as_ticket(effect.ticket)
         metrics.dropped(ticket.delivery.subject.split(".")[2], effect.why)
+        if effect.withdraw:
+            pool, withdraw = effect.withdraw
+            await self._nc.publish(ids.withdraw_subject(pool), encode(withdraw))
         await ticket.delivery.acknowledge()
         trace.end(ticket.span, error=effect.why)
 
@@ -248,7 +255,7 @@ def _tell_winner(decision: str, stored: PubAck) -> None:
 
 
 async def _or_lost(kept: asyncio.Future[PubAck]) -> None:
-    """A full EXPERIENCE stream never holds up a decision: what it refuses is counted as lost."""
+    """An EXPERIENCE stream without room never holds up a decision: what it refuses is counted as lost."""
     try:
         await kept
     except StreamFull as error:

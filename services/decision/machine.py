@@ -13,11 +13,12 @@ import msgspec
 
 from hearthmind import legal, scripted
 from hearthmind.acting import action_of
-from hearthmind.contracts.action import FALLBACK, MODEL, RULES, ActionChosen
+from hearthmind.contracts.action import CACHE, FALLBACK, MODEL, RULES, ActionChosen
 from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Answer, Infer, Inferred
+from hearthmind.contracts.inference import Answer, Infer, Inferred, Sampling, Withdraw
 from hearthmind.contracts.observation import Event, Observation
-from services.decision.triage import Triage, tier
+from hearthmind.prompting import answer_schema, prompt_of, template_of
+from services.decision.triage import Route, Triage, tier
 
 Key = tuple[str, str, str]
 """Game, NPC, decision."""
@@ -63,6 +64,8 @@ class Drop(msgspec.Struct, frozen=True):
 
     ticket: object
     why: str
+    withdraw: tuple[str, Withdraw] | None = None
+    """What to tell the pool that was asked, so that it need not answer."""
 
 
 Effect = Act | Ask | Drop
@@ -74,6 +77,9 @@ class _Waiting:
     give_up_s: float
 
 
+GREEDY = Sampling(temperature=0)
+
+
 @dataclass
 class Partition:
     """The state: what the owner of a partition knows. Bounded by `pending_max`."""
@@ -83,6 +89,7 @@ class Partition:
     triage: Triage
     answer_early_s: float
     pending_max: int
+    sampling: Sampling = GREEDY
     _waiting: dict[Key, _Waiting] = field(default_factory=dict)
     _newest: dict[tuple[str, str, str], Key] = field(default_factory=dict)
     _ends: list[tuple[float, Key, int]] = field(default_factory=list)
@@ -111,7 +118,8 @@ class Partition:
             self._forget(before.seen)  # delivered again: this attempt takes the place of the one before
         if now_s >= seen.deadline_s:
             return [Drop(seen.ticket, "it came after its deadline")]
-        if not self.triage.wants_model(observation):
+        route = self.triage.route(observation)
+        if route is None:
             return [self._act(seen, scripted.choose(observation), RULES, now_s)]
         effects: list[Effect] = []
         if not isinstance(observation, Event):
@@ -121,12 +129,12 @@ class Partition:
                 if waiting.observation.snapshot > observation.snapshot:
                     return [Drop(seen.ticket, "a newer observation is being decided")]
                 self._forget(waiting)
-                effects.append(Drop(waiting.ticket, "a newer observation replaced it"))
+                effects.append(Drop(waiting.ticket, "a newer observation replaced it", self._withdraw(waiting)))
         if len(self._waiting) >= self.pending_max:
             effects.append(self._fall_back(seen, f"{self.pending_max} decisions wait for an engine already", now_s))
             return effects
         self._wait(seen)
-        effects.append(Ask(seen.ticket, self._infer(seen), seen.deadline_s))
+        effects.append(Ask(seen.ticket, self._infer(seen, route), seen.deadline_s))
         return effects
 
     def replied(self, reply: Inferred, now_s: float) -> list[Effect]:
@@ -144,7 +152,7 @@ class Partition:
             return [self._fall_back(seen, f"the answer can't be read: {error}", now_s, reply)]
         if problem := legal.problem(seen.observation, answer.action, answer.arguments):
             return [self._fall_back(seen, f"the answer is not legal: {problem}", now_s, reply)]
-        return [self._act(seen, answer, MODEL, now_s, reply=reply)]
+        return [self._act(seen, answer, CACHE if reply.cached else MODEL, now_s, reply=reply)]
 
     def refused(self, key: Key, attempt: int, why: str, now_s: float) -> list[Effect]:
         """The request of an attempt did not get on to the bus."""
@@ -186,8 +194,9 @@ class Partition:
             self._ends = [end for end in self._ends if end[1] in self._waiting]
             heapq.heapify(self._ends)
 
-    def _infer(self, seen: Seen) -> Infer:
+    def _infer(self, seen: Seen, route: Route) -> Infer:
         observation = seen.observation
+        texts = route.reads_text
         return Infer(
             game=observation.game,
             npc=observation.npc,
@@ -196,10 +205,20 @@ class Partition:
             partition=self.number,
             tier=tier(observation),
             priority=observation.priority,
-            pool=self.triage.pool,
-            model=self.triage.model,
-            observation=observation,
+            pool=route.pool,
+            model=route.model,
+            observation=None if texts else observation,
+            prompt=prompt_of(observation) if texts else (),
+            answer_schema=answer_schema(observation) if texts else "",
+            sampling=self.sampling,
         )
+
+    def _withdraw(self, seen: Seen) -> tuple[str, Withdraw] | None:
+        observation, route = seen.observation, self.triage.route(seen.observation)
+        if route is None:
+            return None
+        said = Withdraw(game=observation.game, npc=observation.npc, decision=observation.id, attempt=seen.attempt)
+        return route.pool, said
 
     def _fall_back(self, seen: Seen, why: str, now_s: float, reply: Inferred | None = None) -> Act:
         return self._act(seen, scripted.choose(seen.observation), FALLBACK, now_s, why[:WHY_LENGTH_MAX], reply)
@@ -211,12 +230,16 @@ class Partition:
         stages_ms = {"bus": round(seen.bus_ms, 3), "decide": round((now_s - seen.received_s) * 1000, 3)}
         if reply:
             stages_ms |= {"queue": round(reply.queue_ms, 3), "engine": round(reply.engine_ms, 3)}
+        route = self.triage.route(observation)
+        template = template_of(observation.kind) if route and route.reads_text else ""
         action = action_of(
             observation,
             answer,
             source,
             why=why,
             model=reply.model if reply else "",
+            adapter=reply.adapter if reply else "",
+            template=template if reply else "",
             attempt=seen.attempt,
             stages_ms=stages_ms,
         )
@@ -233,8 +256,11 @@ class Partition:
             observation=observation,
             answer=reply.text[:ANSWER_KEPT_MAX] if reply else "",
             worker=reply.worker if reply else "",
+            adapter_sha256=reply.adapter_sha256 if reply else "",
             tokens_in=reply.tokens_in if reply else 0,
+            tokens_cached=reply.tokens_cached if reply else 0,
             tokens_out=reply.tokens_out if reply else 0,
+            cost_usd=reply.cost_usd if reply else 0.0,
             episode=observation.episode,
         )
         return Act(seen.ticket, action, detail, seen.deadline_s)
@@ -242,7 +268,9 @@ class Partition:
 
 def without_answer(detail: DecisionMade) -> DecisionMade:
     """The detail of a decision whose action is, or may be, that of another attempt: without what only that one knows."""
-    return msgspec.structs.replace(detail, answer="", worker="", tokens_in=0, tokens_out=0)
+    return msgspec.structs.replace(
+        detail, answer="", worker="", adapter_sha256="", tokens_in=0, tokens_cached=0, tokens_out=0, cost_usd=0.0
+    )
 
 
 _answers = msgspec.json.Decoder(Answer)

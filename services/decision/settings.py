@@ -8,12 +8,12 @@ import msgspec
 class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`HEARTHMIND_DECISION__…`"""
 
-    triage: tuple[str, ...] = ("combat=model", "*=rules")
-    """Which kind of observation goes where: `kind=rules` or `kind=model`, comma-separated; `*` is every other kind."""
-    pool: str = "rules"
-    """Whose workers are asked."""
-    model: str = "rules_scripted"
-    """What they are asked for."""
+    triage: tuple[str, ...] = ("realm/strategic=onnx_nano", "combat=rules_scripted", "*=rules")
+    """Who answers what: `kind=model` or `game/kind=model` each; `rules` is no model, and `*` every other kind."""
+    tokens_max: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 256
+    """The longest answer that a model may write; a longer one is cut, can't be read, and the fallback answers."""
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
+    """How freely a model's words are drawn; 0 takes the likeliest, so that the same situation gets the same answer."""
     answer_early_ms: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 40
     """How long before its deadline a decision falls back, at most half of its time: the action still has to travel."""
     pending_max: Annotated[int, msgspec.Meta(ge=1)] = 10_000

@@ -1,40 +1,59 @@
-"""Triage: is this observation for the rules or for a model, and with which priority?"""
+"""Triage: is this observation for the rules or for a model, for which one, and with which priority?"""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hearthmind.contracts.observation import Observation
 from hearthmind.errors import CannotStart
 from hearthmind.flow import tier_of
 
-ROUTES = ("rules", "model")
+RULES = "rules"
+KEY = "HEARTHMIND_DECISION__TRIAGE"
+
+
+@dataclass(frozen=True)
+class Route:
+    """A model, and whose workers hold it."""
+
+    model: str
+    pool: str
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it wants a prompt, or the observation as it is."""
+        return not self.model.startswith(("rules_", "policy_"))
 
 
 @dataclass(frozen=True)
 class Triage:
-    """Where each kind goes, and whom a model's decisions ask."""
+    """Where each kind goes: to a model, or to the rules (None). The narrowest entry counts: of a game, of a kind, of any."""
 
-    routes: dict[str, str]
-    otherwise: str
-    pool: str
-    model: str
+    routes: dict[str, Route | None]
 
-    def wants_model(self, observation: Observation) -> bool:
-        """Whether an engine is to be asked."""
-        return self.routes.get(observation.kind, self.otherwise) == "model"
+    def route(self, observation: Observation) -> Route | None:
+        """Which model is to be asked; None for the rules."""
+        for key in (f"{observation.game}/{observation.kind}", observation.kind, f"{observation.game}/*", "*"):
+            if key in self.routes:
+                return self.routes[key]
+        return None
 
 
-def parse(entries: tuple[str, ...], pool: str, model: str) -> Triage:
-    """Reads the triage setting, `kind=route` each."""
-    routes: dict[str, str] = {}
+def parse(entries: tuple[str, ...], pools: Mapping[str, str]) -> Triage:
+    """Reads the triage setting: `kind=model` or `game/kind=model` each, where the model may be `rules`; `*` is any kind."""
+    routes: dict[str, Route | None] = {}
     for entry in entries:
-        kind, _, route = entry.partition("=")
-        if route not in ROUTES or not kind:
-            raise CannotStart(why=f"HEARTHMIND_DECISION__TRIAGE has {entry!r}; write kind=rules or kind=model")
-        routes[kind] = route
-    otherwise = routes.pop("*", "rules")
-    return Triage(routes, otherwise, pool, model)
+        key, _, model = entry.partition("=")
+        if not key or not model:
+            raise CannotStart(why=f"{KEY} has {entry!r}; write kind=model or game/kind=model, with rules for no model")
+        if model != RULES and model not in pools:
+            near = difflib.get_close_matches(model, [RULES, *pools], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise CannotStart(why=f"{KEY} has {entry!r}, but no model {model!r} is declared{hint}")
+        routes[key] = None if model == RULES else Route(model, pools[model])
+    return Triage(routes)
 
 
 def tier(observation: Observation) -> str:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 from faststream import AckPolicy
 from faststream.message import StreamMessage
 from faststream.nats import JStream, NatsBroker, PullSub
@@ -32,16 +33,23 @@ from services.reward.settings import Reward
 
 SERVICE = "reward"
 
+log = logging.getLogger("hearthmind.reward")
+
+HEARTBEAT, TIME_IS_UP = "100", "408"
+UNHEARD_S = 1.0
+"""So long after a pull's time the broker is waited for to say so. It does late where it has much to store: what it sends and
+what it stores wait in one line."""
+
 FINISH_WITHIN_S = 5.0
-"""How long a stop waits for the batch at hand. What is not finished then was not acknowledged and is delivered again."""
+"""How long a stop waits for the batches in hand. What is not finished then was not acknowledged and is delivered again."""
 
 
 async def serve(stop: asyncio.Event) -> None:
-    """Runs until `stop` is set; the batch at hand is finished, the rest is left to the broker."""
+    """Runs until `stop` is set; the batches in hand are finished, the rest is left to the broker."""
     settings, broker, store = load(SERVICE, Reward), load("broker", Broker), load("store", Store)
     reach = Reach(store.url)
     nc = await connect(broker, f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}")
-    await reach.wait(stop)
+    await reach.wait()
     publisher = await Publisher(nc).start()
     engine = create_engine(store.url)
     handlers = Handlers(nc, publisher, engine, settings)
@@ -57,6 +65,7 @@ async def serve(stop: asyncio.Event) -> None:
     await until(stop, handlers.keep_sweeping(), handlers.keep_pruning(), reach.keep_asking(), needs=needs)
     for subscriber in subscribers:
         await subscriber.stop()
+    await handlers.finish(FINISH_WITHIN_S)
     await publisher.stop()
     await close(nc)
     await engine.dispose()
@@ -79,7 +88,7 @@ class OverOurs(NatsBroker):
 
 
 class PatientStreams(JetStreamContext):
-    """Binds pull subscriptions whose time is up in one way only."""
+    """Binds pull subscriptions that never ask for more than a batch."""
 
     async def pull_subscribe(self, *arguments: Any, **named: Any) -> JetStreamContext.PullSubscription:
         """Binds one; patient from its first fetch on."""
@@ -87,21 +96,50 @@ class PatientStreams(JetStreamContext):
 
 
 class Patient(JetStreamContext.PullSubscription):
-    """A pull subscription whose time is up in one way only.
+    """A pull subscription that never has more under way than one batch.
 
-    nats-py knows two kinds of time-out here and FastStream one of them: at the other it would drop the messages that it has
-    of a batch so far, and they would come again after the whole time for acknowledging.
+    nats-py ends a fetch by its own clock, and asks for a whole batch again while the one before is still on its way. Where
+    this process is held up, all that the broker may have out comes to lie here, grows old, and is delivered a second time.
+    So a fetch ends when the batch is full, or when the broker says that the pull's time is up.
     """
 
     def __init__(self, bound: JetStreamContext.PullSubscription) -> None:
         vars(self).update(vars(bound))
 
-    async def fetch(self, batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:
-        """Fetches what there is within the time."""
+    async def fetch(self, batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Msg]:  # noqa: ARG002
+        """Fetches what there is within the time; FastStream takes it for a time-out where there is nothing."""
+        wait_s = timeout or 5.0
+        await self._nc.publish(
+            self._nms, msgspec.json.encode({"batch": batch, "expires": int(wait_s * 1e9)}), self._deliver
+        )
+        fetched: list[Msg] = []
         try:
-            return list(await super().fetch(batch, timeout, heartbeat))
-        except TimeoutError as error:
-            raise NatsTimeout from error
+            async with asyncio.timeout(wait_s + UNHEARD_S):
+                while len(fetched) < batch:
+                    message = self._next() or await self._sub.next_msg(timeout=None)
+                    status = (message.headers or {}).get("Status", "")
+                    if not status:
+                        fetched.append(message)
+                    elif status != HEARTBEAT:
+                        if status != TIME_IS_UP and not fetched:
+                            await asyncio.sleep(wait_s)  # it refuses at once, and will again
+                        break
+        except TimeoutError:
+            log.debug(
+                "the broker did not say that a pull's time was up: it is behind, or the connection was lost meanwhile"
+            )
+        if not fetched:
+            raise NatsTimeout
+        return fetched
+
+    def _next(self) -> Msg | None:
+        """What has arrived already; to wait for it costs nats-py a task for each message."""
+        if self._sub._pending_queue.empty():
+            return None
+        message = self._sub._pending_queue.get_nowait()
+        self._sub._pending_size -= len(message.data)
+        self._sub._pending_queue.task_done()
+        return message
 
 
 def subscribe(

@@ -61,14 +61,30 @@ class Handlers:
         self._publisher = publisher
         self._engine = engine
         self._settings = settings
+        self._in_hand: set[asyncio.Task[None]] = set()
+        self._storing = asyncio.Lock()
 
     async def on_experience(self, messages: Sequence[Msg], consumer: Consumer) -> None:
+        """Begins with a batch; returns when the one before it is done, so that while one is stored the next is fetched."""
+        self._in_hand.add(asyncio.create_task(self._work_on(messages, consumer)))
+        while len(self._in_hand) > 1:
+            ended, self._in_hand = await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
+            for error in filter(None, (batch.exception() for batch in ended)):
+                log.error("a batch is left to the broker", exc_info=error)
+
+    async def finish(self, within_s: float) -> None:
+        """Waits for the batches in hand."""
+        if self._in_hand:
+            await asyncio.wait(self._in_hand, timeout=within_s)
+
+    async def _work_on(self, messages: Sequence[Msg], consumer: Consumer) -> None:
         """Stores a batch, tells the games which outcomes are stored, and settles every message."""
         deliveries = [Delivery(self._nc, message, consumer.deliveries_max) for message in messages]
         async with _held(deliveries, consumer.ack_wait_s / 3):
             readable, settled = readable_of(deliveries)
             spans = [_span(incoming) for incoming in readable]
-            done = await self._store(readable) if readable else []
+            async with self._storing:
+                done = await self._store(readable) if readable else []
             await self._confirm(each.incoming for each in done if each.error is None)
             for each, span in zip(done, spans, strict=True):
                 _end(span, each)

@@ -10,7 +10,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class Reward(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`HEARTHMIND_REWARD__…`"""
 
-    batch_max: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
+    batch_max: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 2_000
     """How many messages one transaction takes: enough to share its cost, few enough to be done within a second."""
     batch_wait_s: Annotated[float, msgspec.Meta(ge=0.001, le=5)] = 0.1
     """How long a message waits at most for others to share its transaction."""

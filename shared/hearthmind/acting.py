@@ -14,6 +14,8 @@ def action_of(
     *,
     why: str = "",
     model: str = "",
+    adapter: str = "",
+    template: str = "",
     attempt: int = 1,
     stages_ms: dict[str, float] | None = None,
 ) -> ActionChosen:
@@ -32,6 +34,8 @@ def action_of(
         source=source,
         why=why,
         model=model,
+        adapter=adapter,
+        template=template,
         episode=observation.episode,
         attempt=attempt,
         stages_ms=stages_ms or {},

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import inspect
 
+EXIT_AGAIN = 75
+"""The exit status of a process that may do its work when it is started again: whoever supervises does that after a pause."""
+
+EXIT_CONFIG = 78
+"""The exit status when a start can't succeed until somebody changes a setting."""
+
 
 class HearthmindError(Exception):
     """Something went wrong in Hearthmind."""
@@ -42,5 +48,23 @@ class CannotStart(HearthmindError):
     """Cannot start: {why}"""
 
 
+class CannotStartYet(CannotStart):
+    """Cannot start: {why}"""
+
+
 class WrongCredentials(CannotStart):
     """{what} at {where} refused the credentials of {user!r}. Check the user and password in the settings."""
+
+
+def exit_status_of(error: Exception) -> int | None:
+    """How a process ends that is ended by an error of ours: what time may mend is tried again. None: it is a bug."""
+    if isinstance(error, CannotStartYet | Unavailable):
+        return EXIT_AGAIN
+    return EXIT_CONFIG if isinstance(error, CannotStart) else None
+
+
+def alone(error: Exception) -> Exception:
+    """The error itself, where groups of tasks wrapped it and no other."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -12,7 +12,7 @@ from typing import Literal
 
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Infer, Inferred
+from hearthmind.contracts.inference import Infer, Inferred, Withdraw
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored
 from hearthmind.contracts.wire import Message
@@ -98,10 +98,18 @@ HOPS = (
     Hop(
         "inference.request.<tier>.<pool>",
         Infer,
-        ("decision",),
+        ("decision", "prompts"),
         ("inference_worker",),
         "INFERENCE_<TIER>",
         "A question for an engine. A full tier refuses at once, and the decision falls back.",
+    ),
+    Hop(
+        "inference.withdraw.<pool>",
+        Withdraw,
+        ("decision", "prompts"),
+        ("inference_worker",),
+        None,
+        "Nobody waits for that answer any more. Every worker of the pool hears it; a lost one costs an answer in vain.",
     ),
     Hop(
         "inference.reply.<partition>",
@@ -110,6 +118,14 @@ HOPS = (
         ("decision",),
         None,
         "The engine's answer, to whoever owns the partition now. Nobody waits for a lost one: the deadline answers.",
+    ),
+    Hop(
+        "inference.answer.<asker>",
+        Inferred,
+        ("inference_worker",),
+        ("prompts",),
+        None,
+        "The same, to somebody who asked for an answer and not for a decision (`hearthmind.prompts`).",
     ),
     Hop(
         "mind.action.<game>.<npc>",
@@ -223,12 +239,11 @@ STREAMS = (
     Stream(
         "EXPERIENCE",
         ("mind.decision.*.*", "game.*.outcome.*"),
-        "Everything to learn from, until all provisioned readers have it. Never holds up a decision.",
+        "Everything to learn from, for readers that are behind by a week or 4 GiB at most. Never holds up a decision.",
         storage="file",
-        retention="interest",
+        retention="limits",
         kept_s=7 * DAY_S,
         bytes_max=4096 * MIB,
-        when_full="refuse",
         sources=("ACTION",),
     ),
     Stream(
@@ -264,6 +279,11 @@ CONSUMERS = (
 DEAD = "DEAD"
 """The stream of dead letters; a dead letter never becomes another."""
 
+QUEUES = tuple(
+    stream.name for stream in STREAMS if stream.name != DEAD and any(each.stream == stream.name for each in CONSUMERS)
+)
+"""Streams whose messages a service still has to process, for as long as they wait for it."""
+
 LEASES = "LEASES"
 """The key-value bucket of partition leases: in memory, each lease gone by itself when it is not renewed."""
 
@@ -272,7 +292,29 @@ RENEW_EVERY_S = 1.0
 ALIVE = "mind.alive.decision"
 """Where decision services say that they live, so that each knows its share of the partitions."""
 
+REGISTRY = "REGISTRY"
+"""The key-value bucket of what is in force: versions of adapters, and which of them answers to its name."""
+
+ADAPTERS = "ADAPTERS"
+"""The object-store bucket of adapters' weights, each under its hash."""
+
+ANSWERS = "ANSWERS"
+"""The key-value bucket of the response cache: what one worker had generated, for all of them; in memory, an hour long."""
+
+ANSWERS_KEPT_S = 3600.0
+ANSWERS_BYTES_MAX = 128 * MIB
+"""Some 100,000 answers of the usual length; the oldest make room."""
+
 SERVICES = ("decision", "inference_worker", "reward")
+
+BUCKETS = (f"KV_{LEASES}", f"KV_{REGISTRY}", f"KV_{ANSWERS}", f"OBJ_{ADAPTERS}")
+"""The streams in which the broker keeps what is in buckets."""
+
+PROMPTS = "prompts"
+"""The broker's user for whoever wants answers rather than decisions: tools and services of the platform, never a game."""
+
+PARTS = (*SERVICES, PROMPTS)
+"""Who has a user of the broker, beside the games and the provisioning job."""
 
 
 def stream_named(name: str) -> Stream:
@@ -336,6 +378,13 @@ def service_permissions(service: str) -> Permissions:
     if service == "decision":
         publish += [f"$KV.{LEASES}.*", f"$JS.API.DIRECT.GET.KV_{LEASES}.>", ALIVE]
         subscribe.append(ALIVE)
+    if service == PROMPTS:  # it asks the broker for the time, and sees whether the pool is there
+        publish.append("$JS.API.CONSUMER.INFO.INFERENCE_ROUTINE.*")
+    if service == "inference_worker":
+        publish += [f"$KV.{ANSWERS}.*", f"$JS.API.DIRECT.GET.KV_{ANSWERS}.>"]
+        publish += [f"$JS.API.DIRECT.GET.{stream}.>" for stream in (f"KV_{REGISTRY}", f"OBJ_{ADAPTERS}")]
+        publish += [f"$JS.API.DIRECT.GET.{stream}" for stream in (f"KV_{REGISTRY}", f"OBJ_{ADAPTERS}")]
+        subscribe.append(f"$KV.{REGISTRY}.>")
     return Permissions(tuple(dict.fromkeys(publish)), (*subscribe, f"{inbox_prefix(service)}.>"))
 
 

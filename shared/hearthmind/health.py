@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hearthmind.errors import CannotStart
+from hearthmind.errors import EXIT_AGAIN, CannotStart
 from hearthmind.settings import load
 
 log = logging.getLogger("hearthmind.health")
@@ -36,9 +36,6 @@ LOOK_EVERY_S = 0.5
 ANSWER_WITHIN_S = 2.0
 REQUEST_BYTES_MAX = 8 * 1024
 ASKING_AT_ONCE_MAX = 16
-
-EXIT_STUCK = 75
-"""The exit status after the event loop stood still for too long: whoever supervises starts the process again."""
 
 
 class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,7 +159,7 @@ class Watch:
             log.error("the event loop stands still:\n%s", self._where())
         if 0 < limits.exit_after_s <= self._vitals.still_s and self._vitals.was_ready:
             log.error("the event loop stood still for %g s; exiting to be started again", limits.exit_after_s)
-            self._end(EXIT_STUCK)
+            self._end(EXIT_AGAIN)
 
     def _where(self) -> str:
         """What the loop is at: the reason, more often than not."""

@@ -87,6 +87,16 @@ def reply_subject(partition: int) -> str:
     return f"inference.reply.{partition}"
 
 
+def answer_subject(asker: str) -> str:
+    """Where somebody who asked for an answer, and not for a decision, hears it."""
+    return f"inference.answer.{asker}"
+
+
+def withdraw_subject(pool: str) -> str:
+    """Where the workers of a pool hear what nobody waits for any more."""
+    return f"inference.withdraw.{pool}"
+
+
 def dead_subject(stream: str) -> str:
     """Where messages of a stream go that could not be processed."""
     return f"dead.{stream}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from hearthmind import ids
@@ -23,6 +24,8 @@ from hearthmind.unconfirmed import Unconfirmed
 log = logging.getLogger("hearthmind.client")
 
 RESEND_AFTER_S = 5.0
+GIVE_UP_AFTER_S = 30.0
+"""So long one try goes on, under one id, until the stream has it: a broker that is busy has it in its line."""
 RESEND_AT_ONCE_MAX = 500
 LOOK_EVERY_S = 1.0
 ROOM_WITHIN_S = 1.0
@@ -72,9 +75,10 @@ class Outbox:
             attributes = {names.DECISION_ID: decision, names.MESSAGING_SYSTEM: "nats"}
             span = trace.start(names.SPAN_REPORT, trace.PRODUCER, after.get_span_context(), attributes)
         try:
-            stored = await self._publisher.send(*sending, trace.headers(span), RESEND_AFTER_S)
-            stored.add_done_callback(_noted)
+            stored = await self._publisher.send(*sending, trace.headers(span), GIVE_UP_AFTER_S)
+            stored.add_done_callback(partial(self._on_ended, decision))
         except Unavailable as error:
+            self._unconfirmed.ended(decision, is_on_stream=False)
             log.info("the outcome of %s waits in the journal: %s", decision, error)
         trace.end(span)
 
@@ -88,6 +92,10 @@ class Outbox:
         except TimeoutError:
             return False
         return True
+
+    def _on_ended(self, decision: str, stored: asyncio.Future[Any]) -> None:
+        """The journal decides what is sent again; an error here only has to be taken note of."""
+        self._unconfirmed.ended(decision, is_on_stream=not stored.cancelled() and stored.exception() is None)
 
     async def _on_stored(self, msg: Msg) -> None:
         try:
@@ -107,9 +115,3 @@ class Outbox:
                 for decision in self._unconfirmed.due(time.monotonic(), RESEND_AFTER_S, RESEND_AT_ONCE_MAX):
                     await self.send(decision)
                     self.resent += 1
-
-
-def _noted(stored: asyncio.Future[Any]) -> None:
-    """The journal decides what is sent again; an error here only has to be taken note of."""
-    if not stored.cancelled():
-        stored.exception()

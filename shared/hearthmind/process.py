@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hearthmind.bus.connect import EXIT_CONFIG, Connection
-from hearthmind.errors import CannotStart
+from hearthmind.bus.connect import Connection
+from hearthmind.errors import alone, exit_status_of
 from hearthmind.health import Health, Need, Vitals, Watch
 from hearthmind.settings import Telemetry, load
 from hearthmind.telemetry.setup import start_telemetry
@@ -29,13 +29,17 @@ Serve = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run(service: str, serve: Serve) -> None:
-    """Runs a service until SIGTERM or SIGINT. What a restart can't mend ends with its own exit status and a message."""
+    """Runs a service until SIGTERM or SIGINT. An error of ours ends it with a message, and by its status it is started
+    again or not."""
     try:
         with asyncio.Runner(loop_factory=_fast_loop()) as runner:
             runner.run(_serve(service, serve))
-    except CannotStart as error:
-        sys.stderr.write(f"{service}: {error}\n")
-        sys.exit(EXIT_CONFIG)
+    except Exception as error:
+        status = exit_status_of(cause := alone(error))
+        if status is None:
+            raise
+        sys.stderr.write(f"{service}: {cause}\n")
+        sys.exit(status)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -49,10 +53,13 @@ def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(service: str, serve: Serve) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    serving: asyncio.Task[None] | None = None
 
     def end() -> None:
         vitals.stopping()
         stop.set()
+        if serving and not vitals.was_ready:
+            serving.cancel()  # it has nothing to finish yet, and may wait for what is away
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
@@ -60,8 +67,11 @@ async def _serve(service: str, serve: Serve) -> None:
     log = logging.getLogger("hearthmind")
     log.info("%s starts", service)
     with _watched(load("health", Health)):
+        serving = asyncio.ensure_future(serve(stop))
         try:
-            await serve(stop)
+            await asyncio.wait({serving})
+            if not serving.cancelled():
+                serving.result()
         finally:
             log.info("%s stops", service)
             end_telemetry()
@@ -99,8 +109,14 @@ async def until(stop: asyncio.Event, *work: Coroutine[object, object, None], nee
 
 def connected(nc: Connection) -> Need:
     """The broker, as something that a service needs."""
+
+    def away() -> str:
+        if not nc.is_connected:
+            return f"the broker is away ({nc.last_error or 'it did not say why'})"
+        return f"the broker denies it to pull from {nc.denied_pull}" if nc.denied_pull else ""
+
     return Need(
-        away=lambda: "" if nc.is_connected else f"the broker is away ({nc.last_error or 'it did not say why'})",
+        away=away,
         gone=lambda: "the connection to the broker closed for good" if nc.is_closed else "",
     )
 

@@ -68,7 +68,7 @@ class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     partitions: Annotated[int, msgspec.Meta(ge=1, le=256)] = 16
     """Into how many shares the NPCs are put; at most as many decision services have work."""
-    pools: tuple[str, ...] = ("rules",)
+    pools: tuple[str, ...] = ("rules", "nano")
     """The pools of workers that may be asked."""
     games: tuple[str, ...] = ("realm",)
     """The games that may connect."""
@@ -163,14 +163,21 @@ def _shown(name: str, value: object) -> object:
     """The value without a secret in it."""
     if "password" in name and value:
         return "(set)"
-    if isinstance(value, str) and "@" in value and (secret := urlsplit(value).password):
-        return value.replace(f":{secret}@", ":…@")
+    if isinstance(value, str) and "@" in value:
+        try:
+            secret = urlsplit(value).password
+        except ValueError:
+            return "(can't be read)"
+        return value.replace(f":{secret}@", ":…@") if secret else value
     return value
 
 
 def _with_password(url: str, password: str) -> str:
-    """The address with the password of its user; one that it has already stays."""
-    parts = urlsplit(url)
+    """The address with the password of its user; one that it has already stays, and so does what can't be an address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     user, at, host = parts.netloc.rpartition("@")
     if not at or ":" in user:
         return url

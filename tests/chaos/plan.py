@@ -36,7 +36,7 @@ TARGETS: dict[str, tuple[tuple[str, str], ...]] = {
 
 KINDS = tuple(TARGETS)
 
-_LASTS_S = {"stop": (1.0, 8.0), "proxy": (1.0, 6.0), "disk": (2.0, 6.0), "folder": (0.5, 2.0), "power": (0.5, 2.0)}
+_LASTS_S = {"stop": (1.0, 8.0), "proxy": (1.0, 6.0), "disk": (2.0, 6.0), "power": (0.5, 2.0)}
 
 
 class Fault(msgspec.Struct, frozen=True):

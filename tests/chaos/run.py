@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nats.aio.client import Client as Nats
@@ -31,6 +31,8 @@ from .laws import Account, Kept, broken, read, slow
 from .ledger import Ledger
 from .plan import NATS, POSTGRES, PROCESSES, PROXIED, Fault
 
+TRIAGE = ("combat=rules_scripted", "*=rules")
+"""One worker is enough to be broken."""
 GAME = "realm"
 SETTLED_WITHIN_S = 600.0
 """As long as something moves; a slow machine may have much to catch up with."""
@@ -83,7 +85,10 @@ async def run(order: Order, folder: Path, say: Callable[[str], None] = lambda _:
     without = order.without or Break(())
     kinds = {fault.kind for fault in order.plan}
     with _disks(folder, kinds) as disks:
-        options = Options(folder, Flow(games=(GAME, HOSTILE)), without.sync_interval, sample_ratio=0.0, decisions=2)
+        options = Options(
+            folder, Flow(games=(GAME, HOSTILE)), without.sync_interval, sample_ratio=0.0, decisions=2, triage=TRIAGE
+        )
+        options = replace(options, triage=TRIAGE)
         platform = Battered(options, say, PROXIED if "proxy" in kinds else (), without.instead)
         async with platform.running():
             for disk in disks.values():

@@ -2,18 +2,25 @@
 
 What the real one does with its `prometheus` exporter (`enable_open_metrics`, suffixes for units and counters, `job` and
 `instance` from the resource, exemplars on buckets, what is silent for too long is gone) is done here for what we send.
-Spans and log records are kept, to be looked at.
+Spans and log records are kept, to be looked at. As a program, `python collector.py --config=collector.yaml`, it listens
+where the deployment's configuration says, and tells at `/received` what came.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
+import re
+import signal
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -21,6 +28,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Exemplar, HistogramDataPoint, Metric, NumberDataPoint
 
+RECEIVED = "/received"
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 EXPIRES_AFTER_S = 60.0
 UNITS = {"s": "_seconds", "By": "_bytes"}
@@ -86,11 +94,14 @@ class Collector:
         lines = (line for heading, samples in families.items() for line in (heading, *samples))
         return "\n".join([*lines, "# EOF", ""])
 
+    def received(self) -> str:
+        """How much came, by service, and which traces."""
+        spans, lines = (Counter(each.service for each in kept) for kept in (list(self.spans), list(self.lines)))
+        return json.dumps({"spans": spans, "lines": lines, "traces": sorted({span.trace for span in list(self.spans)})})
 
-@contextmanager
-def collecting() -> Iterator[Collector]:
-    """A collector on a free port, until the block ends."""
-    kept = Collector()
+
+def listening(kept: Collector, host: str, port: int) -> ThreadingHTTPServer:
+    """A server that takes all that is sent to it, and tells what it has."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -99,7 +110,7 @@ def collecting() -> Iterator[Collector]:
             self._answer(200 if kept.take(self.path, gzip.decompress(body) if is_packed else body) else 404)
 
         def do_GET(self) -> None:
-            self._answer(200, kept.exposition().encode())
+            self._answer(200, (kept.received() if self.path == RECEIVED else kept.exposition()).encode())
 
         def _answer(self, status: int, body: bytes = b"") -> None:
             with suppress(ConnectionError):  # whoever asked may be gone: the run ends
@@ -112,7 +123,14 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             """Says nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    return ThreadingHTTPServer((host, port), Handler)
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector on a free port, until the block ends."""
+    kept = Collector()
+    with listening(kept, "127.0.0.1", 0) as server:
         kept.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -196,3 +214,16 @@ def _lines(request: ExportLogsServiceRequest) -> Iterator[Line]:
 
 def _words(attributes: Iterable[KeyValue]) -> dict[str, str]:
     return {each.key: str(getattr(each.value, each.value.WhichOneof("value") or "string_value")) for each in attributes}
+
+
+def main(argument: str) -> None:
+    """Listens at each endpoint of the configuration, until it is ended."""
+    kept = Collector()
+    for host, port in re.findall(r"endpoint: (0\.0\.0\.0):(\d+)", Path(argument.removeprefix("--config=")).read_text()):
+        threading.Thread(target=listening(kept, host, int(port)).serve_forever, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

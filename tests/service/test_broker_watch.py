@@ -77,8 +77,7 @@ async def test_depth_age_and_room_are_the_brokers_own_figures(
         await until(lambda: told(reader, names.QUEUE_AGE)["EVENT"] > 0)
         assert told(reader, names.QUEUE_DEPTH)["OBSERVATION"] == 0
         assert told(reader, names.QUEUE_AGE)["OBSERVATION"] == 0
-        queues = {stream.name for stream in flow.STREAMS if stream.retention != "limits"}
-        assert set(told(reader, names.QUEUE_DEPTH)) == set(told(reader, names.QUEUE_AGE)) == queues
+        assert set(told(reader, names.QUEUE_DEPTH)) == set(told(reader, names.QUEUE_AGE)) == set(flow.QUEUES)
         assert set(told(reader, names.STREAM_STORED)) == {stream.name for stream in flow.STREAMS}
         assert told(reader, names.STREAM_STORED)["EVENT"] == 3
         assert 0 < told(reader, names.STREAM_SIZE)["EVENT"] < told(reader, names.STREAM_SIZE_MAX)["EVENT"]
@@ -89,6 +88,30 @@ async def test_depth_age_and_room_are_the_brokers_own_figures(
         await nc.jetstream().purge_stream("EVENT")
         await until(lambda: told(reader, names.QUEUE_DEPTH)["EVENT"] == 0)
         assert told(reader, names.QUEUE_AGE)["EVENT"] == 0
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
+async def test_of_a_stream_that_keeps_everything_what_its_reader_has_not_done_waits(
+    server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
+) -> None:
+    broker, _ = server
+    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
+    watch.measure()
+    async with provisioned(broker.url) as nc:
+        js = nc.jetstream()
+        for _ in range(3):
+            await js.publish("game.realm.outcome.p1", b"{}")
+        reading = asyncio.create_task(watch.keep_reading())
+        await until(lambda: told(reader, names.QUEUE_DEPTH).get("EXPERIENCE") == 3)
+        await until(lambda: told(reader, names.QUEUE_AGE)["EXPERIENCE"] > 0)
+        rewarder = await js.pull_subscribe_bind("reward", "EXPERIENCE")
+        for message in await rewarder.fetch(3):
+            await message.ack_sync()
+        await until(lambda: told(reader, names.QUEUE_DEPTH)["EXPERIENCE"] == 0)
+        await until(lambda: told(reader, names.QUEUE_AGE)["EXPERIENCE"] == 0)
+        assert (await js.stream_info("EXPERIENCE")).state.messages == 3
         reading.cancel()
         with suppress(asyncio.CancelledError):
             await reading

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
 import pytest
 from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DiscardPolicy, StreamConfig
 
 from hearthmind import flow
@@ -20,7 +22,7 @@ from hearthmind.bus.connect import check_credentials, close, connect, denials
 from hearthmind.bus.consume import Consuming, Delivery
 from hearthmind.bus.leases import Lease, Leases
 from hearthmind.bus.provision import provision
-from hearthmind.bus.publish import Publisher, StreamFull
+from hearthmind.bus.publish import RESEND_AFTER_S, Publisher, StreamFull
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.processes import Supervisor
 from hearthmind.errors import CannotStart, Malformed, Unavailable, WrongCredentials
@@ -75,6 +77,20 @@ async def test_a_publish_waits_for_its_stream(nc: Nats, publisher: Publisher) ->
     waiting = await publisher.send("s.a", b"one", "1", give_up_after_s=30)
     await nc.jetstream().add_stream(StreamConfig(name="S", subjects=["s.*"]))
     assert (await waiting).seq == 1
+
+
+async def test_what_is_not_acknowledged_is_sent_again_ever_more_rarely(nc: Nats, publisher: Publisher) -> None:
+    came_s: list[float] = []
+
+    async def hear(_: Msg) -> None:
+        came_s.append(time.monotonic())
+
+    await nc.subscribe("somebody.listens", cb=hear)
+    await publisher.send("somebody.listens", b"", "1")
+    await until(lambda: len(came_s) == 3)
+    first_s, second_s = came_s[1] - came_s[0], came_s[2] - came_s[1]
+    assert second_s > 1.5 * RESEND_AFTER_S
+    assert first_s > 0.5 * RESEND_AFTER_S
 
 
 async def test_a_publish_outlives_a_killed_broker(folder: Path) -> None:

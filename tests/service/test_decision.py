@@ -65,14 +65,14 @@ class Rig:
         return {"NATS_URL": self.server.url, "HEARTHMIND_FLOW__PARTITIONS": str(PARTITIONS), **more}
 
     @asynccontextmanager
-    async def deciding(self, triage: str = "combat=model,*=rules") -> AsyncIterator[None]:
+    async def deciding(self, triage: str = "combat=rules_scripted,*=rules") -> AsyncIterator[None]:
         environment = self.environment(HEARTHMIND_DECISION__TRIAGE=triage)
         async with serving(decision.serve, self.folder, **environment):
             yield
 
     @asynccontextmanager
     async def deciding_elsewhere(
-        self, triage: str = "combat=model,*=rules"
+        self, triage: str = "combat=rules_scripted,*=rules"
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         environment = self.environment(HEARTHMIND_DECISION__TRIAGE=triage)
         async with process("services.decision", self.folder, **environment) as running:

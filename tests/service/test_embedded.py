@@ -89,6 +89,10 @@ def owner(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
+def mapped(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
 def is_gone(pid: int) -> bool:
     """Gone, or dead and only not yet taken note of by its parent."""
     try:
@@ -152,6 +156,8 @@ async def test_postgres_is_as_we_want_it(servers: Servers) -> None:
         await connection.execute(text("CREATE EXTENSION vector"))
         assert (await connection.execute(text("SELECT '[0,3]'::vector <-> '[4,0]'::vector"))).scalar() == 5
     await engine.dispose()
+    for pid in family(servers.supervisor.pid("postgres")):
+        assert "/dev/shm/" not in mapped(pid)  # what a kill would leave there
     assert servers.postgres.sockets.stat().st_mode & 0o077 == 0
     assert servers.postgres.data.stat().st_mode & 0o077 == 0
 

@@ -21,12 +21,12 @@ import pytest
 
 from hearthmind import flow
 from hearthmind.bus.accounts import PROVISION, authorization, new_passwords
-from hearthmind.bus.connect import EXIT_CLOSED, EXIT_CONFIG
 from hearthmind.client import Client, LegalAction, connect
 from hearthmind.contracts.outcome import CLIENT
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.postgres import EmbeddedPostgres, remove
-from hearthmind.embedded.processes import Supervisor
+from hearthmind.embedded.processes import Command, Supervisor, spawn
+from hearthmind.errors import EXIT_AGAIN, EXIT_CONFIG
 from hearthmind.health import LIVE, READY, ask
 from hearthmind.settings import Broker, Flow
 from hearthmind.store.migrate import upgrade
@@ -70,10 +70,11 @@ class Rig:
         async with process(f"services.{service}", folder, **self.environment(service, **changed)) as started:
             yield Running(folder / f"services.{service}.log", started)
 
-    async def refused(self, service: str, folder: Path, **changed: str) -> str:
-        """What a service said that gave up at its start, by the exit status that says so."""
+    async def refused(self, service: str, folder: Path, status: int = EXIT_CONFIG, **changed: str) -> str:
+        """What a service said that gave up at its start, by the exit status that says whether time may help."""
         async with self.running(service, folder, **changed) as service_:
-            assert service_.process.returncode == EXIT_CONFIG, service_.said
+            assert service_.process.returncode == status, service_.said
+            assert "Traceback" not in service_.said
             return service_.said.splitlines()[-1]
 
     async def kill(self, servers: Supervisor, name: str) -> None:
@@ -162,7 +163,9 @@ async def decided(mind: Client) -> None:
 async def test_after_the_broker_or_postgres_come_back_everything_works_again(rig: Rig, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         services = [
-            await stack.enter_async_context(rig.running(service, folder, HEARTHMIND_DECISION__TRIAGE="*=model"))
+            await stack.enter_async_context(
+                rig.running(service, folder, HEARTHMIND_DECISION__TRIAGE="*=rules_scripted")
+            )
             for service in SERVICES
         ]
         user = flow.game_user(GAME)
@@ -206,6 +209,55 @@ async def test_a_start_waits_for_postgres_and_says_so(rig: Rig, folder: Path) ->
 async def _ready_once(rig: Rig, folder: Path) -> None:
     async with rig.running("reward", folder) as reward:
         await reward.until_ready()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_start_without_a_broker_ends_so_that_it_is_tried_again(rig: Rig, folder: Path, service: str) -> None:
+    nowhere = {"NATS_URL": "nats://127.0.0.1:1", "HEARTHMIND_BROKER__START_WITHIN_S": "0.2"}
+    said = await rig.refused(service, folder, EXIT_AGAIN, **nowhere)
+    assert said.startswith(f"{service}: Cannot start: the broker at nats://127.0.0.1:1 did not answer within 0.2 s")
+
+
+async def test_whoever_supervises_starts_it_until_the_broker_is_back(rig: Rig, folder: Path) -> None:
+    ready = folder / "ready"
+
+    async def before_start() -> None:
+        ready.unlink(missing_ok=True)
+
+    async def is_ready() -> bool:
+        return ready.exists()
+
+    environment = rig.environment("decision", HEARTHMIND_BROKER__START_WITHIN_S="0.2", HEARTHMIND_READY_FILE=str(ready))
+    argv = (sys.executable, "-m", "services.decision")
+    decision = Command("decision", argv, environment, before_start=before_start, ready=is_ready)
+    async with Supervisor([decision], folder) as services:
+        await rig.kill(rig.brokers, "nats")
+        pid = services.pid("decision")
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: services.restarts("decision") >= 3)
+        log = (folder / "logs" / "decision.log").read_text()
+        assert "did not answer within 0.2 s" in log
+        await rig.brokers.start()
+        await services.wait_ready("decision", other_than=pid)
+
+
+@pytest.mark.parametrize("away", ["nats", "postgres"])
+async def test_told_to_stop_while_it_waits_at_its_start_it_ends_at_once(rig: Rig, folder: Path, away: str) -> None:
+    for_ever = {"HEARTHMIND_BROKER__START_WITHIN_S": "100000"}
+    nowhere = {"nats": {"NATS_URL": "nats://127.0.0.1:1"}, "postgres": {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}}
+    log = folder / "log"
+    with log.open("wb") as output:
+        command = Command("reward", (sys.executable, "-m", "services.reward"))
+        environment = rig.environment("reward", **for_ever, **nowhere[away])
+        reward = await spawn(replace(command, env=environment), output.fileno())
+    await until(lambda: bool(Telling(log).address))
+    await Telling(log).until_not_ready("it is starting")
+    if away == "postgres":
+        await until(lambda: "the start waits" in log.read_text())
+    reward.send_signal(signal.SIGTERM)
+    assert await reward.wait() == 0
+    assert "Traceback" not in log.read_text()
 
 
 # ---- stopped, and told to stop -----------------------------------------------------------------------------------------
@@ -300,7 +352,7 @@ async def test_a_connection_that_is_closed_for_good_ends_the_process(rig: Rig, f
     async with Relay(rig.broker.url) as relay, rig.running("decision", folder, NATS_URL=relay.url) as decision:
         await decision.until_ready()
         relay.say(b"-ERR 'maximum account active connections exceeded'\r\n")
-        assert await decision.process.wait() == EXIT_CLOSED
+        assert await decision.process.wait() == EXIT_AGAIN
         assert "exiting to be started again" in decision.said
 
 
@@ -353,6 +405,24 @@ async def test_a_wrong_address_of_postgres_ends_a_start(
     assert named in said
     assert "DATABASE_URL" in said or "Check the user and password" in said
     assert not re.search("knock|hush|boo", said)
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("postgresql://reward:hush@db:port/hearthmind", "The database's address can't be read"),
+        ("postgresql://reward:hush@[::1/hearthmind", "The database's address can't be read"),
+        ("mysql://reward:hush@db/hearthmind", "The database's address can't be read"),
+        ("postgresql://reward:hush@db/hearthmind?sslmod=off", 'DATABASE_URL .*: invalid connection option "sslmod"'),
+        ("postgresql://reward:hush@127.0.0.1:1/hearthmind?sslmode=no", 'DATABASE_URL .*: invalid sslmode value: "no"'),
+    ],
+)
+async def test_what_cant_be_an_address_of_postgres_ends_a_start(
+    rig: Rig, folder: Path, address: str, named: str
+) -> None:
+    said = await rig.refused("reward", folder, DATABASE_URL=address, HEARTHMIND_STORE__PASSWORD="boo")
+    assert re.search(named, said)
+    assert not re.search("hush|boo", said)
 
 
 async def test_a_place_for_health_that_is_taken_ends_a_start(rig: Rig, folder: Path) -> None:

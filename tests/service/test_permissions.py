@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from hearthmind import flow, ids
 from hearthmind.bus.accounts import authorization, new_passwords, users
 from hearthmind.bus.connect import Denied, close, connect, denials
+from hearthmind.bus.consume import Consuming
 from hearthmind.bus.provision import provision
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.subjects import read_any_subject
@@ -30,15 +31,16 @@ from hearthmind.client import connect as connect_game
 from hearthmind.contracts.outcome import CLIENT
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.errors import BadId
+from hearthmind.process import connected
 from hearthmind.settings import Broker
 from hearthmind.testing.servers import nats_server
 from hearthmind.testing.serving import serving
 from hearthmind.testing.waiting import until
 from services.decision import app as decision_service
 
-PROVISION, DECISION, WORKER, REWARD = "provision", "decision", "inference_worker", "reward"
+PROVISION, DECISION, WORKER, REWARD, PROMPTS = "provision", "decision", "inference_worker", "reward", "prompts"
 REALM, CHESS = "game_realm", "game_chess"
-EVERYBODY = (PROVISION, DECISION, WORKER, REWARD, REALM, CHESS)
+EVERYBODY = (PROVISION, DECISION, WORKER, REWARD, PROMPTS, REALM, CHESS)
 NOBODY = ""
 
 TIERS = ("CRITICAL", "STRATEGIC", "SOCIAL", "ROUTINE")
@@ -50,6 +52,9 @@ STREAMS = (
     "EXPERIENCE",
     "DEAD",
     "KV_LEASES",
+    "KV_REGISTRY",
+    "KV_ANSWERS",
+    "OBJ_ADAPTERS",
 )
 
 READERS = {
@@ -60,7 +65,7 @@ READERS = {
 }
 """The durable consumers, and who reads each."""
 
-SAYS = {
+SAYS: dict[str, str | tuple[str, ...]] = {
     "game.realm.observation.p1.combat": REALM,
     "game.realm.event.p1.raid": REALM,
     "game.realm.outcome.p1": REALM,
@@ -76,8 +81,10 @@ SAYS = {
     "game.realm.observation.p1": NOBODY,
     "game.realm.observation.p1.combat.more": NOBODY,
     "game.realmx.outcome.p1": NOBODY,
-    **{f"inference.request.{tier.lower()}.rules": DECISION for tier in TIERS},
+    **{f"inference.request.{tier.lower()}.rules": (DECISION, PROMPTS) for tier in TIERS},
+    "inference.withdraw.rules": (DECISION, PROMPTS),
     "inference.reply.0": WORKER,
+    "inference.answer.somebody": WORKER,
     "mind.action.realm.p1": DECISION,
     "mind.action.chess.p1": DECISION,
     "mind.decision.realm.p1": DECISION,
@@ -92,6 +99,13 @@ SAYS = {
     "observation.0.realm.p1.combat": NOBODY,
     "$KV.LEASES.0": DECISION,
     "$KV.OTHER.0": NOBODY,
+    "$KV.ANSWERS.0": WORKER,
+    "$JS.API.DIRECT.GET.KV_ANSWERS.$KV.ANSWERS.0": WORKER,
+    "$KV.REGISTRY.0": NOBODY,
+    "$JS.API.DIRECT.GET.KV_REGISTRY.$KV.REGISTRY.0": WORKER,
+    "$O.ADAPTERS.C.0": NOBODY,
+    "$O.ADAPTERS.M.0": NOBODY,
+    "$JS.API.DIRECT.GET.OBJ_ADAPTERS.$O.ADAPTERS.M.0": WORKER,
     "$JS.API.DIRECT.GET.KV_LEASES.$KV.LEASES.0": DECISION,
     "$JS.API.DIRECT.GET.ACTION.mind.action.chess.p1": NOBODY,
     **{f"$JS.API.CONSUMER.MSG.NEXT.{consumer}": reader for consumer, reader in READERS.items()},
@@ -114,6 +128,8 @@ SAYS = {
             *("CONSUMER.CREATE", "CONSUMER.LIST", "CONSUMER.NAMES"),
         )
     },
+    **dict.fromkeys(("$JS.API.DIRECT.GET.KV_REGISTRY", "$JS.API.DIRECT.GET.OBJ_ADAPTERS"), WORKER),
+    "$JS.API.CONSUMER.INFO.INFERENCE_ROUTINE.rules": (WORKER, PROMPTS),
     **dict.fromkeys(
         ("$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.CREATE.NEW"), NOBODY
     ),
@@ -124,9 +140,13 @@ SAYS = {
 }
 """Who may publish there; the provisioning job may everywhere."""
 
-HEARS = {
+HEARS: dict[str, str | tuple[str, ...]] = {
     "inference.reply.0": DECISION,
     "inference.reply.*": DECISION,
+    "inference.answer.somebody": PROMPTS,
+    "inference.answer.*": PROMPTS,
+    "inference.withdraw.rules": WORKER,
+    "$KV.REGISTRY.>": WORKER,
     "mind.alive.decision": DECISION,
     "game.realm.action.*": REALM,
     "game.realm.action.p1": REALM,
@@ -205,8 +225,10 @@ def denial(deed: str, subject: str) -> str:
     return f'nats: permissions violation for {deed} to "{subject.lower()}"'
 
 
-def forbidden(table: Mapping[str, str], user: str) -> set[str]:
-    return {subject for subject, allowed in table.items() if user not in (allowed, PROVISION)}
+def forbidden(table: Mapping[str, str | tuple[str, ...]], user: str) -> set[str]:
+    return {
+        subject for subject, who in table.items() if user not in (PROVISION, *((who,) if isinstance(who, str) else who))
+    }
 
 
 async def heard_out(nc: Nats) -> None:
@@ -223,7 +245,7 @@ async def messages_of(nc: Nats) -> dict[str, tuple[int, int]]:
 
 def test_the_table_knows_every_user_stream_hop_and_consumer() -> None:
     assert set(users(("realm", "chess"))) == set(EVERYBODY)
-    assert set(STREAMS) == {stream.name for stream in flow.STREAMS} | {"KV_LEASES"}
+    assert set(STREAMS) == {stream.name for stream in flow.STREAMS} | set(flow.BUCKETS)
     made = {f"{each.stream}.{each.name}" for name in flow.SERVICES for each in flow.consumers_of(name, 2, ("rules",))}
     assert set(READERS) == made
     for hop in flow.HOPS:
@@ -478,6 +500,40 @@ async def test_a_denied_publish_says_so_at_once(rig: Rig, caplog: pytest.LogCapt
     told = [record.message for record in caplog.records if "denied game_realm the permission" in record.message]
     assert len(told) == 2
     assert "publish of game.chess.outcome.told1" in told[0]
+    await publisher.stop()
+    await close(nc)
+
+
+async def test_a_denied_request_says_so_at_once_and_others_are_answered(rig: Rig) -> None:
+    nc = await connect(rig.settings(DECISION), "test")
+    patient_s = 60.0
+    subject = "$JS.API.STREAM.INFO.ACTION"
+    asking = [
+        nc.request("$JS.API.CONSUMER.INFO.OBSERVATION.decision_0", b"", timeout=patient_s),
+        nc.request(subject, b"", timeout=patient_s),
+        nc.jetstream(timeout=patient_s).stream_info("ACTION"),
+    ]
+    own, *denied = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(own, Msg)
+    assert [type(each) for each in denied] == [Denied] * 2
+    assert "'decision'" in str(denied[0])
+    assert subject in str(denied[0])
+    assert not nc._asked
+    await close(nc)
+
+
+async def test_whoever_is_denied_a_pull_is_not_ready(rig: Rig) -> None:
+    nc = await connect(rig.settings(REWARD), "test")
+    publisher = await Publisher(nc).start()
+    consuming = Consuming(nc, publisher)
+    need = connected(nc)
+    await consuming.add("EXPERIENCE", "reward", lambda _: None, 5)
+    await heard_out(nc)
+    assert need.away() == ""
+    await consuming.add("EVENT", "decision_0", lambda _: None, 5)
+    await until(lambda: need.away() == "the broker denies it to pull from event.decision_0")
+    assert need.gone() == ""
+    await consuming.stop()
     await publisher.stop()
     await close(nc)
 

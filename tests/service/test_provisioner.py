@@ -17,6 +17,7 @@ from hearthmind.bus.accounts import PROVISION, authorization
 from hearthmind.bus.connect import Connection, close, connect
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.processes import Command, Supervisor
+from hearthmind.errors import EXIT_CONFIG
 from hearthmind.health import READY, ask
 from hearthmind.settings import Broker
 from hearthmind.store.engine import driver_url
@@ -43,6 +44,7 @@ def broker_and_settings(folder: Path) -> tuple[EmbeddedNats, dict[str, str]]:
         "HEARTHMIND_BROKER__USER": PROVISION,
         "HEARTHMIND_BROKER__PASSWORD_FILE": str(folder / "secrets" / f"broker_{PROVISION}"),
         "HEARTHMIND_FLOW__PARTITIONS": "2",
+        "HEARTHMIND_FLOW__POOLS": "rules",
     }
 
 
@@ -68,7 +70,12 @@ async def test_a_deployment_is_prepared_by_one_command_that_can_be_run_again(fol
             command = (*COMMAND, "prepare", "--folder", str(folder / "secrets"))
             process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
             assert await asyncio.wait_for(process.wait(), 60) == 0
-        assert await streams(nats, folder) == {"OBSERVATION": 2, "EVENT": 2, "KV_LEASES": 0, **counts(rest=1)}
+        assert await streams(nats, folder) == {
+            "OBSERVATION": 2,
+            "EVENT": 2,
+            **dict.fromkeys(flow.BUCKETS, 0),
+            **counts(rest=1),
+        }
         address = driver_url(postgres.dsn).set(drivername="postgresql", username="reader")
         with psycopg.connect(address.render_as_string(hide_password=False)) as reader:
             for table in metadata.tables:
@@ -85,7 +92,7 @@ async def test_without_the_secrets_it_says_what_is_missing(folder: Path) -> None
         *COMMAND, "prepare", "--folder", str(folder), cwd=ROOT, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == os.EX_CONFIG
+    assert process.returncode == EXIT_CONFIG
     assert "store_reward" in errors.decode()
 
 
@@ -101,7 +108,7 @@ async def test_what_is_gone_is_made_again(folder: Path, fault: str, unused_tcp_p
     keeper = Command("provisioner", (*COMMAND, "provision", "--keep"), env=environment, cwd=ROOT, ready=is_ready)
     async with Supervisor([nats.command(), keeper], folder / "supervisor", ready_within_s=60) as supervisor:
         before = await streams(nats, folder)
-        assert len(before) == len(flow.STREAMS) + 1
+        assert len(before) == len(flow.STREAMS) + len(flow.BUCKETS)
         if fault == "killed":
             pid = supervisor.pid("nats")
             assert pid
@@ -114,6 +121,29 @@ async def test_what_is_gone_is_made_again(folder: Path, fault: str, unused_tcp_p
             return await streams(nats, folder) == before
 
         await until(is_whole)
+
+
+async def test_a_stream_that_cannot_be_made_again_ends_the_keeper_with_its_name(folder: Path) -> None:
+    nats, settings = broker_and_settings(folder)
+    async with Supervisor([nats.command()], folder / "supervisor"):
+        environment = {**os.environ, **settings}
+        keeper = await asyncio.create_subprocess_exec(
+            *COMMAND, "provision", "--keep", cwd=ROOT, env=environment, stderr=asyncio.subprocess.PIPE
+        )
+
+        async def is_whole() -> bool:
+            return len(await streams(nats, folder)) == len(flow.STREAMS) + len(flow.BUCKETS)
+
+        await until(is_whole)
+        nc = await as_provisioner(nats, folder)
+        await nc.jetstream().delete_stream("DEAD")
+        await nc.jetstream().add_stream(name="DEAD", subjects=["dead.*"], storage="memory", max_bytes=1024)
+        await close(nc)
+        _, errors = await asyncio.wait_for(keeper.communicate(), 60)
+    assert keeper.returncode == EXIT_CONFIG
+    said = errors.decode().splitlines()
+    assert said[-1].startswith("provisioner: Cannot start: the stream DEAD is there but can't be changed")
+    assert "Traceback" not in errors.decode()
 
 
 async def delete(nats: EmbeddedNats, folder: Path, stream: str) -> None:

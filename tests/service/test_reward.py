@@ -24,7 +24,6 @@ from sqlalchemy import text
 
 from hearthmind import flow, ids
 from hearthmind.bus.accounts import PROVISION, authorization, new_passwords
-from hearthmind.bus.connect import EXIT_CONFIG
 from hearthmind.bus.provision import consumer_config, provision
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.wire import MESSAGE_BYTES_MAX, encode
@@ -36,6 +35,7 @@ from hearthmind.contracts.wire import Fact
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.postgres import EmbeddedPostgres, remove
 from hearthmind.embedded.processes import Command, Supervisor
+from hearthmind.errors import EXIT_CONFIG
 from hearthmind.store.engine import Engine, create_engine, transaction
 from hearthmind.store.migrate import upgrade
 from hearthmind.store.read import DeadLetter, dead_letters_of

@@ -31,10 +31,10 @@ class Decider(Publishing):
 
     def __init__(self, world: World, broker: Broker, number: int, machine: type[Partition]) -> None:
         super().__init__(world, broker, f"decision-{number}", 7000.0 + 100 * number)
-        settings = Decision(pending_max=world.plan.pending_max)
+        settings = Decision(triage=("combat=rules_scripted", "*=rules"), pending_max=world.plan.pending_max)
         self._settings = settings
         self._machine = machine
-        self._triage = parse(settings.triage, settings.pool, settings.model)
+        self._triage = parse(settings.triage, {"rules_scripted": "rules"})
         self._clock = BrokerClock()
         self._partitions: dict[int, Partition]
         self._leases: Leases

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from hearthmind import ids
@@ -10,7 +12,7 @@ from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.observation import Choice, Event, LegalAction, Observation, Whole
 from hearthmind.contracts.outcome import CLIENT, PLATFORM, Executed, OutcomeObserved, OutcomesStored
 from hearthmind.journal import Entry, Journal, remembered
-from hearthmind.outbox import LOOK_EVERY_S, RESEND_AFTER_S, RESEND_AT_ONCE_MAX
+from hearthmind.outbox import GIVE_UP_AFTER_S, LOOK_EVERY_S, RESEND_AFTER_S, RESEND_AT_ONCE_MAX
 from hearthmind.referee import Execute, Referee, Verdict
 from hearthmind.unconfirmed import Unconfirmed
 
@@ -159,7 +161,10 @@ class Game(Publishing):
     def _send(self, decision: str) -> None:
         sending = self._unconfirmed.begin(decision, self.clock_s, self.world.time_of_day_s)
         if sending:
-            self.publish("outcome", "EXPERIENCE", *sending, RESEND_AFTER_S, lambda _: None)
+            self.publish("outcome", "EXPERIENCE", *sending, GIVE_UP_AFTER_S, partial(self._ended, decision))
+
+    def _ended(self, decision: str, ack: Ack | None) -> None:
+        self._unconfirmed.ended(decision, is_on_stream=ack is not None and not ack.refused)
 
     def on_stored(self, data: bytes) -> None:
         """The platform has stored outcomes."""

@@ -71,8 +71,8 @@ PERHAPS = {
 }
 """What it may lead to besides, by what happens to come when."""
 
-SLOW = {"answer-ignored"}
-"""The warnings that a machine with too much to do may earn."""
+SLOW = {"answer-ignored", "gives-up-early", "sends-again-for-ever"}
+"""What a machine with too much to do may earn besides: the game stands still when it is to answer."""
 
 
 @pytest.fixture(scope="module")

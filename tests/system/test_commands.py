@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,13 +18,16 @@ from pathlib import Path
 import pytest
 
 from hearthmind.embedded import postgres
+from hearthmind.settings import as_environment
+from services.command.platform import read_connection
 
 ROOT = Path(__file__).parents[2]
 HEARTHMIND = (sys.executable, "-m", "services.command")
 
 
-def hearthmind(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*HEARTHMIND, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=180)
+def hearthmind(*arguments: object, **environ: str) -> subprocess.CompletedProcess[str]:
+    command, env = [*HEARTHMIND, *map(str, arguments)], {**os.environ, **environ}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=180)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +140,21 @@ async def test_doctor_finds_the_platform(up: Up) -> None:
     assert "accepts provision" in run.stdout
     assert re.search(r"ok +database", run.stdout)
     assert re.search(r"decision\.triage .*default", run.stdout)
+
+
+@pytest.mark.parametrize("by", ["folder", "settings"])
+async def test_doctor_and_dead_letters_look_where_they_are_told_to(by: str, up: Up, folder: Path) -> None:
+    running = read_connection(up.folder)
+    assert running
+    provision = {**as_environment("broker", running.broker("provision")), "DATABASE_URL": running.database_url}
+    place, environ = (up.folder, {}) if by == "folder" else (folder, provision)
+    found = await asyncio.to_thread(hearthmind, "doctor", "--folder", place, **environ)
+    assert found.returncode == 0, found.stdout
+    assert re.search(r"ok +broker: NATS \S+ at \S+ accepts provision", found.stdout)
+    assert re.search(r"ok +database", found.stdout)
+    assert ("nats-server" in found.stdout) is (by == "folder"), "who names a broker needs no program for one here"
+    letters = await asyncio.to_thread(hearthmind, "dead-letters", "--folder", place, **environ)
+    assert letters.stdout.startswith("0 dead letters"), letters.stderr
 
 
 async def test_a_second_platform_in_the_same_folder_is_refused(up: Up) -> None:

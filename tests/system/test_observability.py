@@ -16,7 +16,7 @@ from typing import Any
 import nats
 import pytest
 
-from hearthmind import ids
+from hearthmind import ids, prompts
 from hearthmind.bus.publish import MSG_ID
 from hearthmind.bus.wire import encode
 from hearthmind.embedded import postgres
@@ -46,6 +46,17 @@ EDGES = {
 """Who causes whom, in the trace of a decision that a model made. The reply to `decide` is no span of its own."""
 
 
+async def _asked_twice_and_in_vain(run: Run) -> None:
+    """What a short and healthy run has not: an answer from the cache, and a request that fails."""
+    connection, few = run.platform.connection, prompts.Sampling(tokens_max=4, temperature=0)
+    address, password = connection.nats_url, connection.passwords["prompts"]
+    async with prompts.connect(address, game="realm", pool="nano", password=password) as asking:
+        for _ in range(2):
+            await asking.ask("Which way?", sampling=few)
+        with pytest.raises(prompts.NoAnswer, match="nobody@1"):
+            await asking.ask("Which way?", sampling=few, adapter="nobody@1")
+
+
 @pytest.fixture(scope="module")
 async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
     if not is_installed():
@@ -54,6 +65,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run]:
     try:
         async with running(folder, npcs=20) as run:
             await until(lambda: len(run.told) > 20)
+            await _asked_twice_and_in_vain(run)
             yield run
     finally:
         postgres.remove(folder / "platform" / "postgres")

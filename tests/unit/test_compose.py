@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
+from nats.js.api import StorageType
 
 from hearthmind import flow
 from hearthmind.bus.accounts import users
+from hearthmind.bus.provision import buckets
 from hearthmind.settings import BadSetting, Broker, Store, load, sourced
 from hearthmind.store.grants import GRANTS
 from hearthmind.telemetry.broker import BrokerWatch
@@ -242,6 +244,8 @@ def test_base_images_are_named_once_and_pinned() -> None:
 
 def test_the_streams_have_room() -> None:
     of = {kind: sum(each.bytes_max for each in flow.STREAMS if each.storage == kind) for kind in ("file", "memory")}
+    for bucket in buckets():
+        of["file" if bucket.storage is StorageType.FILE else "memory"] += bucket.max_bytes or 0
     start = (ROOT / "infra/images/nats/start.sh").read_text()
     conf = (ROOT / "infra/images/nats/nats.conf").read_text()
     needed = re.search(r"^needed_mib=(\d+)", start, re.MULTILINE)
@@ -326,7 +330,8 @@ def test_every_secret_that_compose_mounts_is_made(folder: Path) -> None:
 
 def test_the_provisioner_knows_every_stream_and_how_many_consumers_it_has() -> None:
     wanted = consumers_by_stream(load("flow", SECTIONS["flow"], {}))  # type: ignore[arg-type]
-    assert set(wanted) == {*(stream.name for stream in flow.STREAMS), f"KV_{flow.LEASES}"}
+    assert set(wanted) == {*(stream.name for stream in flow.STREAMS), *flow.BUCKETS}
     assert wanted["OBSERVATION"] == wanted["EVENT"] == 16
-    assert wanted["EXPERIENCE"] == wanted["INFERENCE_CRITICAL"] == 1
+    assert wanted["EXPERIENCE"] == 1
+    assert wanted["INFERENCE_CRITICAL"] == len(load("flow", SECTIONS["flow"], {}).pools)  # type: ignore[attr-defined]
     assert wanted["ACTION"] == 0

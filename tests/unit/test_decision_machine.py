@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -15,8 +17,10 @@ from hearthmind.testing.observations import an_observation, observations
 from services.decision.machine import ANSWER_KEPT_MAX, Act, Ask, Drop, Effect, Partition, Seen, without_answer
 from services.decision.triage import parse
 
-MODEL = parse(("*=model",), "rules", "rules_scripted")
-RULES = parse(("*=rules",), "rules", "rules_scripted")
+POOLS = {"rules_scripted": "rules", "onnx_nano": "nano"}
+MODEL = parse(("*=rules_scripted",), POOLS)
+RULES = parse(("*=rules",), POOLS)
+NANO = parse(("*=onnx_nano",), POOLS)
 
 
 def partition(triage: object = MODEL, pending_max: int = 100) -> Partition:
@@ -151,6 +155,8 @@ def test_a_newer_observation_replaces_the_older_and_an_older_one_is_dropped() ->
     drop, ask = state.observed(seen(new), 0.1)
     assert isinstance(drop, Drop)
     assert drop.ticket == (old.id, 1)
+    assert drop.withdraw is not None
+    assert (drop.withdraw[0], drop.withdraw[1].decision, drop.withdraw[1].attempt) == ("rules", old.id, 1)
     assert isinstance(ask, Ask)
     assert isinstance(only(state.observed(seen(an_observation(snapshot=1)), 0.2)), Drop)
     event = Event(**{name: getattr(old, name) for name in old.__struct_fields__ if name != "id"}, id="e1")
@@ -171,10 +177,55 @@ def test_memory_is_bounded() -> None:
     assert "2 decisions wait" in effect.action.why
 
 
-@pytest.mark.parametrize("entry", ["combat", "combat=magic", "=rules"])
-def test_a_triage_that_makes_no_sense_is_named(entry: str) -> None:
-    with pytest.raises(CannotStart, match="TRIAGE"):
-        parse((entry,), "rules", "rules_scripted")
+@pytest.mark.parametrize(
+    "entry,why",
+    [("combat", "write kind=model"), ("=rules", "write kind=model"), ("combat=onnx_nana", "did you mean onnx_nano?")],
+)
+def test_a_triage_that_makes_no_sense_is_named(entry: str, why: str) -> None:
+    with pytest.raises(CannotStart, match=re.escape(why)):
+        parse((entry,), POOLS)
+
+
+def test_the_narrowest_entry_of_the_triage_counts() -> None:
+    triage = parse(("realm/combat=onnx_nano", "combat=rules_scripted", "board/*=onnx_nano", "*=rules"), POOLS)
+
+    def model(game: str, kind: str) -> str:
+        route = triage.route(an_observation(game=game, kind=kind))
+        return route.model if route else "rules"
+
+    asked = {(game, kind): model(game, kind) for game in ("realm", "board", "other") for kind in ("combat", "chat")}
+    assert asked == {
+        ("realm", "combat"): "onnx_nano",
+        ("realm", "chat"): "rules",
+        ("board", "combat"): "rules_scripted",
+        ("board", "chat"): "onnx_nano",
+        ("other", "combat"): "rules_scripted",
+        ("other", "chat"): "rules",
+    }
+
+
+def test_a_model_that_reads_text_gets_a_prompt_and_the_form_of_its_answer() -> None:
+    observation = an_observation()
+    ask = only(partition(NANO).observed(seen(observation), 0.0))
+    assert isinstance(ask, Ask)
+    assert (ask.infer.model, ask.infer.pool, ask.infer.observation) == ("onnx_nano", "nano", None)
+    assert [turn.role for turn in ask.infer.prompt] == ["system", "user"]
+    assert all(legal.name in ask.infer.answer_schema for legal in observation.legal_actions)
+    plain = only(partition(MODEL).observed(seen(observation), 0.0))
+    assert isinstance(plain, Ask)
+    assert (plain.infer.observation, plain.infer.prompt, plain.infer.answer_schema) == (observation, (), "")
+
+
+def test_an_action_says_what_it_came_from() -> None:
+    state, observation = partition(NANO), an_observation()
+    state.observed(seen(observation), 0.0)
+    said = reply(observation, cached=True, model="onnx_nano", adapter="raider@3", adapter_sha256="ab", cost_usd=0.5)
+    effect = acted(state.replied(said, 0.1))
+    assert (effect.action.source, effect.action.model, effect.action.adapter) == ("cache", "onnx_nano", "raider@3")
+    assert effect.action.template.startswith("generic@")
+    assert (effect.detail.adapter_sha256, effect.detail.cost_usd) == ("ab", 0.5)
+    kept = without_answer(effect.detail)
+    assert (kept.adapter_sha256, kept.cost_usd) == ("", 0.0)
 
 
 happenings = st.lists(

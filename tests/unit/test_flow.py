@@ -46,7 +46,7 @@ def test_two_priorities_share_a_tier() -> None:
 def test_the_brokers_users_are_those_of_the_table() -> None:
     games = ("realm", "chess")
     passwords = new_passwords(games)
-    assert set(users(games)) == {"provision", *flow.SERVICES, "game_realm", "game_chess"} == set(passwords)
+    assert set(users(games)) == {"provision", *flow.PARTS, "game_realm", "game_chess"} == set(passwords)
     text = authorization(games, passwords)
     assert all(password in text for password in passwords.values())
     assert new_passwords(games, passwords) == passwords

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearthmind import health
-from hearthmind.errors import CannotStart
+from hearthmind.errors import EXIT_AGAIN, CannotStart
 from hearthmind.health import LIVE, READY, Health, Need, Vitals, Watch, ask
 from hearthmind.settings import BadSetting, load
 from hearthmind.testing.waiting import until
@@ -78,7 +78,7 @@ async def test_a_loop_that_stands_still_is_told_and_where(caplog: pytest.LogCapt
         assert await asked(address, READY) == (True, "ok")
     beating.cancel()
     assert "its event loop has stood still" in said
-    assert set(exits) == {health.EXIT_STUCK}
+    assert set(exits) == {EXIT_AGAIN}
     assert "stand_still_until" in caplog.text
 
 

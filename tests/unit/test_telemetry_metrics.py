@@ -221,7 +221,7 @@ def test_the_classes_know_the_words_of_the_decision_service() -> None:
     def reply(number: int, text: str = "", failed: str = "") -> Inferred:
         return Inferred(game="realm", npc=f"n{number}", decision=f"d{number}", attempt=1, text=text, failed=failed)
 
-    partition = Partition(0, 1, parse(("*=model",), "rules", "rules_scripted"), 0.1, 5)
+    partition = Partition(0, 1, parse(("*=rules_scripted",), {"rules_scripted": "rules"}), 0.1, 5)
     effects = [effect for number in range(6) for effect in partition.observed(seen(number), 0.0)]
     effects += partition.replied(reply(0, failed="ValueError"), 1.0)
     effects += partition.replied(reply(1, text="{"), 1.0)

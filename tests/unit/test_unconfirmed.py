@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearthmind.journal import Journal
-from hearthmind.unconfirmed import WAITS_LONGER_MAX, Unconfirmed
+from hearthmind.unconfirmed import QUESTIONS_MIN, WAITS_LONGER_MAX, Unconfirmed
 
 SUBJECT = "game.realm.outcome.p1"
 
@@ -44,32 +44,88 @@ def test_what_is_stored_is_neither_sent_nor_due() -> None:
     assert unconfirmed.due(100.0, 5.0, 10) == ["d2"]
 
 
+def sent(unconfirmed: Unconfirmed, *decisions: str, now_s: float, is_on_stream: bool = True) -> None:
+    for decision in decisions:
+        unconfirmed.begin(decision, now_s, 0.0)
+        unconfirmed.ended(decision, is_on_stream=is_on_stream)
+
+
 def test_what_was_not_confirmed_in_a_while_is_due_and_not_too_much_at_once() -> None:
     unconfirmed = written_down("d1", "d2", "d3")
     assert unconfirmed.due(0.0, 5.0, 10) == ["d1", "d2", "d3"]
-    unconfirmed.begin("d1", 0.0, 0.0)
-    unconfirmed.begin("d2", 3.0, 0.0)
+    sent(unconfirmed, "d1", now_s=0.0, is_on_stream=False)
+    sent(unconfirmed, "d2", now_s=3.0, is_on_stream=False)
     assert unconfirmed.due(4.9, 5.0, 10) == ["d3"]
     assert unconfirmed.due(5.0, 5.0, 10) == ["d1", "d3"]
     assert unconfirmed.due(8.0, 5.0, 2) == ["d1", "d2"]
 
 
+def test_what_is_under_way_is_not_due_however_long_it_takes() -> None:
+    unconfirmed = written_down("d1")
+    unconfirmed.begin("d1", 0.0, 0.0)
+    assert unconfirmed.due(1000.0, 5.0, 10) == []
+    unconfirmed.ended("d1", is_on_stream=False)
+    assert unconfirmed.due(1000.0, 5.0, 10) == ["d1"]
+
+
 def test_each_try_waits_longer_for_the_next_up_to_a_limit() -> None:
     unconfirmed, now_s, waits = written_down("d1"), 0.0, []
     for _ in range(6):
-        unconfirmed.begin("d1", now_s, 0.0)
+        sent(unconfirmed, "d1", now_s=now_s)
         waits.append(next(wait_s for wait_s in range(1000) if unconfirmed.due(now_s + wait_s, 5.0, 10)))
         now_s += waits[-1]
     assert waits == [5, 10, 20, 40, 40, 40]
 
 
-steps = st.lists(st.tuples(st.sampled_from(("write", "send", "store")), st.integers(0, 4)), max_size=30)
+def test_a_platform_that_stores_nothing_is_only_asked_a_few_at_a_time_and_of_each_in_turn() -> None:
+    decisions = [f"d{number}" for number in range(100)]
+    unconfirmed, asked = written_down(*decisions), list[str]()
+    sent(unconfirmed, *decisions, now_s=0.0)
+    for now_s in range(5, 25):
+        due = unconfirmed.due(now_s, 5.0, 500)
+        assert len(due) == QUESTIONS_MIN
+        sent(unconfirmed, *due, now_s=now_s)
+        asked += due
+    assert asked == decisions
+
+
+def test_a_platform_that_is_behind_is_not_sent_what_it_has() -> None:
+    decisions = [f"d{number}" for number in range(100)]
+    unconfirmed = written_down(*decisions)
+    for number, decision in enumerate(decisions):
+        sent(unconfirmed, decision, now_s=number / 10)
+    for number in range(0, 90, 10):
+        unconfirmed.stored(decisions[number : number + 10])
+        assert len(unconfirmed.due(60.0 + number, 5.0, 500)) <= QUESTIONS_MIN
+
+
+def test_what_was_passed_over_is_due() -> None:
+    unconfirmed = written_down("d1", "d2", "d3", "d4")
+    for now_s, decision in enumerate(("d1", "d2", "d3", "d4")):
+        sent(unconfirmed, decision, now_s=3.0 * now_s)
+    unconfirmed.stored(["d4"])
+    assert set(unconfirmed.due(9.0, 5.0, 10)) == {"d1", "d2"}
+
+
+def test_where_only_what_was_sent_again_is_stored_all_of_it_is_sent_again_soon() -> None:
+    decisions = [f"d{number}" for number in range(2000)]
+    unconfirmed, now_s = written_down(*decisions), 5.0
+    sent(unconfirmed, *decisions, now_s=0.0)
+    while len(unconfirmed.journal):
+        due = unconfirmed.due(now_s, 5.0, 500)
+        sent(unconfirmed, *due, now_s=now_s)
+        unconfirmed.stored(due)
+        now_s += 1.0
+    assert now_s < 20.0
+
+
+steps = st.lists(st.tuples(st.sampled_from(("write", "send", "store")), st.integers(0, 4), st.booleans()), max_size=30)
 
 
 @given(steps)
-def test_what_was_written_down_is_due_until_it_is_stored(steps: list[tuple[str, int]]) -> None:
+def test_what_was_written_down_is_due_until_it_is_stored(steps: list[tuple[str, int, bool]]) -> None:
     unconfirmed, written, stored, used = written_down(), set[str](), set[str](), set[str]()
-    for now_s, (what, number) in enumerate(steps):
+    for now_s, (what, number, is_on_stream) in enumerate(steps):
         decision = f"d{number}"
         if what == "write" and decision not in written:
             unconfirmed.journal.add(decision, SUBJECT, b"{}")
@@ -77,6 +133,7 @@ def test_what_was_written_down_is_due_until_it_is_stored(steps: list[tuple[str, 
         elif what == "send" and (sending := unconfirmed.begin(decision, now_s, 0.0)):
             assert sending.message_id not in used
             used.add(sending.message_id)
+            unconfirmed.ended(decision, is_on_stream=is_on_stream)
         elif what == "store" and decision in written:
             unconfirmed.stored([decision])
             stored.add(decision)

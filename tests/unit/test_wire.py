@@ -10,7 +10,7 @@ from hypothesis import given
 from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode, decode_any, encode, refuse_non_finite
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Infer, Inferred
+from hearthmind.contracts.inference import Infer, Inferred, Withdraw
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored
 from hearthmind.contracts.wire import Message, Unknown
@@ -23,6 +23,7 @@ KINDS: dict[str, type[Message]] = {
     "event": Event,
     "infer": Infer,
     "inferred": Inferred,
+    "withdraw": Withdraw,
     "action_chosen": ActionChosen,
     "decision_made": DecisionMade,
     "outcome_observed": OutcomeObserved,

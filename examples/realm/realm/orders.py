@@ -119,7 +119,8 @@ def table(orders: Sequence[Order], kind: type[Order]) -> Ints:
 def of_kind(orders: Sequence[Order], kind: type[Order]) -> Ints:
     """The table of the orders of this kind among all of a turn, by player."""
     found = table([order for order in orders if type(order) is kind], kind)
-    return found[np.lexsort(found.T[::-1])]
+    ordered: Ints = found[np.lexsort(found.T[::-1])]
+    return ordered
 
 
 def _is_sound(row: Sequence[object], columns: int) -> bool:

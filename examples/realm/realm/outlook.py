@@ -185,7 +185,8 @@ def _buildable(state: State) -> Bools:
     level = state.planned_levels()
     cost = BUILD_COST[np.arange(len(BUILDINGS)), np.minimum(level, LEVEL_MAX - 1)]
     affordable = (cost <= state.villages.stocks[:, None]).all(axis=2)
-    return affordable & (level < LEVEL_MAX) & (state.villages.queue[:, -1:] < 0)
+    buildable: Bools = affordable & (level < LEVEL_MAX) & (state.villages.queue[:, -1:] < 0)
+    return buildable
 
 
 def _trainable(state: State) -> Ints:

@@ -81,6 +81,13 @@ def look(state: State, players: Iterable[int] | None = None, style: Floats | Non
         return list(_Table(state, outlook, advice).questions(range(state.size) if players is None else players))
 
 
+def look_ahead(state: State, players: Iterable[int]) -> list[Sight]:
+    """The strategic question to each of these players, as if its day began now."""
+    outlook = look_around(state)
+    table = _Table(state, outlook, advise(state, outlook, balanced(state)))
+    return [table.strategic(player) for player in players]
+
+
 @contextmanager
 def _without_pauses() -> Iterator[None]:
     """No search for garbage in between: a hundred thousand new objects, none of it garbage, would set it off all the time."""
@@ -127,7 +134,11 @@ class _Table:
             if deals and len(dealings := self._dealings(player)) > 1:
                 yield self._sight(player, DIPLOMACY, player, dealings)
             if turn % DAY_H == player % DAY_H:
-                yield self._sight(player, STRATEGIC, player, self._strategic(player))
+                yield self.strategic(player)
+
+    def strategic(self, player: int) -> Sight:
+        """What comes first for a day?"""
+        return self._sight(player, STRATEGIC, player, self._priorities(player))
 
     def _sight(self, player: int, kind: str, village: int, actions: tuple[LegalAction, ...]) -> Sight:
         state = self._situations.of(player, kind, village)
@@ -278,9 +289,12 @@ class _Table:
             actions.append(_action("leave_alliance", 0.0))
         return tuple(actions)
 
-    def _strategic(self, player: int) -> tuple[LegalAction, ...]:
+    def _priorities(self, player: int) -> tuple[LegalAction, ...]:
         appeals = self._advice.priorities[player]
-        return tuple(_action(name, appeal) for name, appeal in zip(PRIORITIES, appeals, strict=True))
+        return tuple(
+            LegalAction(name=name, description=says, appeal=appeal)
+            for name, says, appeal in zip(PRIORITIES, _FIRST, appeals, strict=True)
+        )
 
 
 class _Plain:
@@ -360,11 +374,15 @@ _SAYS = {
     "offer_alliance": "Offer to be in one alliance, which keeps the peace and helps its members.",
     "end_truce": "End a truce openly. To attack in spite of it would cost all trust.",
     "leave_alliance": "Leave the alliance openly.",
-    "expand": "Put new villages first for the day.",
-    "fortify": "Put walls and guards first for the day.",
-    "diplomacy": "Put treaties first for the day.",
-    "economy": "Put fields and stores first for the day.",
 }
+_FIRST = (
+    "Put new villages first for the day.",
+    "Put walls and guards first for the day.",
+    "Put raids and attacks first for the day.",
+    "Put treaties first for the day.",
+    "Put fields and stores first for the day.",
+)
+"""What each of PRIORITIES means."""
 
 
 def _action(name: str, appeal: float, parameters: dict[str, Parameter] | None = None) -> LegalAction:

@@ -26,7 +26,7 @@ from .rules import (
     TRUST_MAX,
     is_night,
 )
-from .state import State
+from .state import NOBODY, State
 
 Json: TypeAlias = "int | float | str | bool | list[Json] | dict[str, Json]"
 
@@ -95,6 +95,7 @@ class Situations:
         )
         self._contacts = players.contacts.tolist()
         self._trust = players.trust.tolist()
+        self._won, self._beaten = players.won.tolist(), players.beaten.tolist()
         self._contact_friendly = outlook.contact_friendly.tolist()
         self._active = hours_since(state, players.active).tolist()
         self._offers = _offers(state)
@@ -128,6 +129,7 @@ class Situations:
                 shown["contacts"] = self._dealt_with(player)
                 shown["offers"] = self._offers.get(player, [])
             case _:
+                shown |= self._prospects(player)
                 shown["own_villages"] = [self._village(own) for own in self._own[player] if own >= 0]
                 shown["nearby"] = self._nearby(player)
                 shown["contacts"] = self._dealt_with(player)
@@ -136,10 +138,6 @@ class Situations:
 
     def _standing(self, player: int) -> dict[str, Json]:
         return {
-            "turn": self._turn,
-            "day": self._turn // DAY_H,
-            "time": f"{self._turn % DAY_H:02}:00",
-            "night": self._night,
             "name": self._players[player],
             "tribe": TRIBES[self._tribe[player]],
             "rank": self._ranks[player],
@@ -149,6 +147,46 @@ class Situations:
             "villages": sum(own >= 0 for own in self._own[player]),
             "allies": self._members[self._alliance[player]] - 1 if self._alliance[player] else 0,
             "priority": PRIORITIES[self._priority[player]],
+            "turn": self._turn,
+            "day": self._turn // DAY_H,
+            "time": f"{self._turn % DAY_H:02}:00",
+            "night": self._night,
+        }
+
+    def _prospects(self, player: int) -> dict[str, Json]:
+        """What comes first for a day hangs on this: the means, the strong, the friends, and room to grow."""
+        own = [village for village in self._own[player] if village >= 0]
+        contacts, mine = self._contacts[player], self._alliance[player]
+        friendly = self._contact_friendly[player]
+        strangers = [other for other, friend in zip(contacts, friendly, strict=True) if not friend]
+        threat = max(strangers, key=self._power.__getitem__, default=NOBODY)
+        trusted = [
+            (trust, -place, other)
+            for place, (other, trust) in enumerate(zip(contacts, self._trust[player], strict=True))
+            if not mine or self._alliance[other] != mine
+        ]
+        trust, _, ally = max(trusted, default=(0, 0, NOBODY))
+        spot = next((spot for spot in self._spots_near[player] if spot >= 0), NOBODY)
+        return {
+            "resources": dict(zip(RESOURCES, map(sum, zip(*(self._stocks[v] for v in own), strict=True)), strict=True)),
+            "alliance": f"a{mine}" if mine else "none",
+            "battles": {"won": self._won[player], "lost": self._beaten[player]},
+            "enemies_coming": max(self._threat[village] for village in own),
+            "neighbours": {
+                "known": len(contacts),
+                "friends": sum(friendly),
+                "weaker": sum(self._power[other] < self._power[player] for other in contacts),
+            },
+            "top_threat": "none"
+            if threat == NOBODY
+            else {"name": self._players[threat], "rank": self._ranks[threat], "army_power": self._power[threat]},
+            "possible_ally": "none"
+            if ally == NOBODY
+            else {"name": self._players[ally], "rank": self._ranks[ally], "trust": trust * 10 / TRUST_MAX},
+            "nearest_free_spot": "none"
+            if spot == NOBODY
+            else {"name": spot_name(spot), "cells_away": self._spots_away[player][0]},
+            "may_found_village": self._may_found[player],
         }
 
     def _village(self, village: int) -> dict[str, Json]:

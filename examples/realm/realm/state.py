@@ -261,7 +261,8 @@ class State:
 
     def tribes(self) -> Ints:
         """The tribe of each village; a hamlet counts as of the first: [V]."""
-        return self.players.tribe[np.maximum(self.villages.owner, 0)]
+        tribes: Ints = self.players.tribe[np.maximum(self.villages.owner, 0)]
+        return tribes
 
     def queue_uptime(self) -> Floats:
         """The share of the last hours in which something was being built: [V], 0 to 1."""
@@ -317,7 +318,8 @@ class State:
 
     def pair(self, player: Ints, other: Ints) -> Ints:
         """A number for two players, whoever is named first."""
-        return np.minimum(player, other) * self.size + np.maximum(player, other)
+        pairs: Ints = np.minimum(player, other) * self.size + np.maximum(player, other)
+        return pairs
 
 
 def ranked(figure: Ints) -> Ints:

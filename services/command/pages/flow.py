@@ -52,7 +52,7 @@ def _consumers(partitions: int) -> list[str]:
 
 def _permissions() -> list[str]:
     lines = ["## Permissions", "", "What each user of the broker may do; everything else is refused.", ""]
-    for user in (*flow.SERVICES, "game"):
+    for user in (*flow.PARTS, "game"):
         may = flow.game_permissions("<game>") if user == "game" else flow.service_permissions(user)
         lines += [f"### {user}", "", f"- publish: {_code(may.publish)}", f"- subscribe: {_code(may.subscribe)}", ""]
     return lines

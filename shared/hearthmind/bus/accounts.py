@@ -21,7 +21,7 @@ def users(games: tuple[str, ...]) -> dict[str, Permissions]:
     """Every user of the broker with its permissions."""
     everything = Permissions((">",), (">",))
     found = {PROVISION: everything}
-    found |= {service: flow.service_permissions(service) for service in flow.SERVICES}
+    found |= {part: flow.service_permissions(part) for part in flow.PARTS}
     found |= {flow.game_user(check_id("game", game)): flow.game_permissions(game) for game in games}
     return found
 

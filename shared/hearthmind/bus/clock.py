@@ -12,7 +12,7 @@ import msgspec
 from nats.aio.client import Client as Nats
 from nats.errors import Error as NatsError
 
-from hearthmind.errors import CannotStart
+from hearthmind.errors import CannotStartYet, Unavailable
 
 SAMPLE_EVERY_S = 5.0
 
@@ -44,7 +44,7 @@ class BrokerClock:
 
 
 async def learn(clock: BrokerClock, nc: Nats, stream: str, consumer: str, within_s: float) -> None:
-    """Waits for the first answer; a consumer that stays away was never provisioned."""
+    """Waits for the first answer; a consumer that stays away was never provisioned, or not again yet."""
     give_up_s = time.monotonic() + within_s
     while True:
         with contextlib.suppress(NatsError):
@@ -53,7 +53,7 @@ async def learn(clock: BrokerClock, nc: Nats, stream: str, consumer: str, within
             return
         if time.monotonic() > give_up_s:
             why = f"the broker has no consumer {consumer} on {stream}. Run `hearthmind provision` first."
-            raise CannotStart(why=why)
+            raise CannotStartYet(why=why)
         await asyncio.sleep(0.2)
 
 
@@ -61,7 +61,7 @@ async def keep_time(clock: BrokerClock, nc: Nats, stream: str, consumer: str) ->
     """Asks again and again, so that drift and a broker that moved are noticed."""
     while True:
         await asyncio.sleep(SAMPLE_EVERY_S)
-        with contextlib.suppress(NatsError):
+        with contextlib.suppress(NatsError, Unavailable):
             await _sample(clock, nc, stream, consumer)
 
 

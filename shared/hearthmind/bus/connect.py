@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,26 +20,20 @@ from nats.errors import AuthorizationError
 from nats.errors import Error as NatsError
 
 from hearthmind.bus.subjects import read_any_subject
-from hearthmind.errors import CannotStart, Unavailable, WrongCredentials
+from hearthmind.errors import EXIT_AGAIN, CannotStart, CannotStartYet, Unavailable, WrongCredentials
 from hearthmind.flow import inbox_prefix
 from hearthmind.settings import Broker
 from hearthmind.telemetry import metrics, names
 
 log = logging.getLogger("hearthmind.bus")
 
-Connection = Nats
-"""A connection to the broker, for those who need not know whose client it is."""
-
-EXIT_CLOSED = 75
-"""The exit status after a closed connection: whoever supervises starts the process again."""
-
-EXIT_CONFIG = 78
-"""The exit status when a start can't succeed until somebody changes a setting."""
-
 denials: Counter[str] = Counter()
-"""What the broker refused this process for lack of a permission, by reason; otherwise it looks like a time-out."""
+"""What the broker refused this process for lack of a permission, by reason."""
 
 DENIALS_TOLD_APART_MAX = 1_000
+DENIED_FOR_S = 15.0
+"""So long a denied pull counts as denied: whoever pulls asks again sooner."""
+_PULL = "$js.api.consumer.msg.next."
 _DENIAL = re.compile(r'permissions violation for (publish|subscription) (?:to|with reply of) "(.*?)"')
 
 
@@ -46,10 +41,54 @@ class Denied(Unavailable):
     """The broker denies {user!r} the permission to publish to {subject}. flow.py says what each user may do."""
 
 
+class Connection(Nats):
+    """A connection to the broker, whose requests need no time-out to learn that they are denied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: dict[str, set[asyncio.Future[None]]] = {}
+        self._denied_pull, self._denied_until_s = "", 0.0
+
+    @property
+    def denied_pull(self) -> str:
+        """From where the broker now denies to pull, in lower case: no error tells whoever waits for those messages."""
+        return self._denied_pull if time.monotonic() < self._denied_until_s else ""
+
+    async def connect(self, *arguments: Any, **options: Any) -> None:
+        """Connects, and hears denials from then on."""
+        await super().connect(*arguments, **options)
+        hear_denials(self, self._on_denied)
+
+    async def request(self, subject: str, *arguments: Any, **options: Any) -> Msg:
+        """Asks and waits for the answer; raises `Denied` as soon as the broker says that this user may not ask."""
+        denied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asked = self._asked.setdefault(subject.lower(), set())
+        asked.add(denied)
+        answering = asyncio.ensure_future(super().request(subject, *arguments, **options))
+        either: tuple[asyncio.Future[Any], ...] = (answering, denied)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return answering.result()
+            raise Denied(user=self.options["user"], subject=subject)
+        finally:
+            answering.cancel()
+            asked.discard(denied)
+            if not asked:
+                self._asked.pop(subject.lower(), None)
+
+    def _on_denied(self, subject: str) -> None:
+        if subject.startswith(_PULL):
+            self._denied_pull, self._denied_until_s = subject.removeprefix(_PULL), time.monotonic() + DENIED_FOR_S
+        for denied in self._asked.get(subject, ()):
+            if not denied.done():
+                denied.set_result(None)
+
+
 def exit_when_closed() -> None:
     """Ends the process at once: a service without its broker is of no use, and a new one starts clean."""
     log.error("the connection to the broker closed for good; exiting to be started again")
-    os._exit(EXIT_CLOSED)
+    os._exit(EXIT_AGAIN)
 
 
 def connect_options(broker: Broker, name: str, on_closed: Callable[[], None] = exit_when_closed) -> dict[str, Any]:
@@ -136,18 +175,20 @@ async def check_credentials(broker: Broker) -> None:
                 why = (
                     f"the broker at {where} did not answer within {broker.start_within_s:g} s ({error}). Is it running?"
                 )
-                raise CannotStart(why=why) from None
+                raise CannotStartYet(why=why) from None
             await asyncio.sleep(0.1)
         else:
             await probe.close()
             return
 
 
-async def connect(broker: Broker, name: str, on_closed: Callable[[], None] = exit_when_closed) -> Nats:
+async def connect(broker: Broker, name: str, on_closed: Callable[[], None] = exit_when_closed) -> Connection:
     """A connection for the hot path. Subjects are built from checked ids, so nats-py need not check them again."""
     await check_credentials(broker)
     read_any_subject()
-    return await nats.connect(broker.url, **connect_options(broker, name, on_closed), skip_subject_validation=True)
+    nc = Connection()
+    await nc.connect(broker.url, **connect_options(broker, name, on_closed), skip_subject_validation=True)
+    return nc
 
 
 def where_of(url: str) -> str:

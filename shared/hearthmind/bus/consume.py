@@ -1,7 +1,8 @@
 """The one consume loop of the hot path: pulls from durable consumers and hands deliveries to plain functions.
 
 The law: every delivery ends in exactly one settlement by `settle`, or is left to the broker, which delivers it again;
-and a consumer never holds more than it asked for. A pull is open all the time, so that nothing waits for a poll.
+and a consumer never holds more than it asked for. A pull is open all the time, so that nothing waits for a poll; one that
+asks for more than there is room for by now is closed within `WATCH_EVERY_S`, so that another process gets those messages.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ PAUSE_S = 0.25
 
 
 class Delivery:
-    """One delivery of one message; `stored_s` is the broker's time of storing it."""
+    """One delivery of one message; `stored_s` is the broker's time of storing it, `behind` how many wait there after it."""
 
     __slots__ = (
         "_nc",
         "attempt",
+        "behind",
         "consumer",
         "data",
         "headers",
@@ -64,6 +66,7 @@ class Delivery:
         self.attempt = Attempt(int(tokens[-5]), deliveries_max)
         self.sequence = int(tokens[-4])
         self.stored_s = int(tokens[-2]) / 1e9
+        self.behind = int(tokens[-1])
         self.settled = False
 
     async def acknowledge(self) -> None:
@@ -125,7 +128,7 @@ class _Pull:
     deliveries_max: int
     handle: Callable[[Delivery], None]
     room: Callable[[], int]
-    number: int
+    number: int = 0
     inbox: Subscription | None = None
     open_for: int = 0
     again_at_s: float = 0.0
@@ -161,26 +164,40 @@ class Consuming:
         room: Callable[[], int] = lambda: 256,
     ) -> None:
         """Consumes from a durable consumer; `room` says how many messages may be asked for now."""
-        self._numbers += 1
-        pull = _Pull(stream, consumer, deliveries_max, handle, room, self._numbers)
-        self._pulls[stream, consumer] = pull
-        self._by_number[str(pull.number)] = pull
-        inbox = f"{self._inbox}.{pull.number}"
-        pull.inbox = await self._nc.subscribe(inbox, cb=self._on_message, pending_msgs_limit=200_000)
-        await self._ask(pull)
+        pull = self._pulls[stream, consumer] = _Pull(stream, consumer, deliveries_max, handle, room)
+        await self._open(pull)
 
     def remove(self, stream: str, consumer: str) -> None:
         """Consumes no more from it; what is still on its way goes back at once."""
         pull = self._pulls.pop((stream, consumer), None)
         if pull:
             self._by_number.pop(str(pull.number), None)
-            self._in_background(_close(pull))
+            self._in_background(_close(pull.inbox))
 
-    async def again(self, stream: str, consumer: str) -> None:
-        """Asks again where there was no room before."""
-        pull = self._pulls.get((stream, consumer))
-        if pull and pull.open_for == 0:
-            await self._ask(pull)
+    async def again(self) -> None:
+        """Asks again wherever there was no room before."""
+        for pull in list(self._pulls.values()):
+            if pull.open_for == 0:
+                await self._ask(pull)
+
+    async def _open(self, pull: _Pull) -> None:
+        self._numbers += 1
+        number = pull.number = self._numbers
+        self._by_number[str(number)] = pull
+
+        async def on_message(msg: Msg) -> None:
+            await self._on_message(msg, number)
+
+        inbox = f"{self._inbox}.{number}"
+        pull.inbox = await self._nc.subscribe(inbox, cb=on_message, pending_msgs_limit=200_000)
+        await self._ask(pull)
+
+    async def _narrow(self, pull: _Pull) -> None:
+        """Takes back what was asked for when there was more room, by hearing the answers elsewhere from now on."""
+        self._by_number.pop(str(pull.number), None)
+        self._in_background(_close(pull.inbox))
+        pull.open_for = 0
+        await self._open(pull)
 
     async def _ask(self, pull: _Pull) -> None:
         batch = pull.room()
@@ -199,7 +216,7 @@ class Consuming:
         pull.open_for = 0
         pull.again_at_s = time.monotonic() + PAUSE_S
 
-    async def _on_message(self, msg: Msg) -> None:
+    async def _on_message(self, msg: Msg, number: int) -> None:
         if not msg.reply.startswith("$JS.ACK."):
             await self._on_status(msg)
             return
@@ -209,9 +226,10 @@ class Consuming:
             await Delivery(self._nc, msg, 0).retry(0.001)
             return
         pull.heard_s = time.monotonic()
-        pull.open_for -= 1
+        is_current = number == pull.number  # otherwise it was under way when its pull was taken back
+        pull.open_for -= is_current
         self._deliver(pull, Delivery(self._nc, msg, pull.deliveries_max))
-        if pull.open_for == 0:
+        if is_current and pull.open_for == 0:
             await self._ask(pull)
 
     def _deliver(self, pull: _Pull, delivery: Delivery) -> None:
@@ -254,7 +272,7 @@ class Consuming:
             self._pause(pull)
 
     async def run(self) -> None:
-        """Opens pulls that were paused or had no room, and those that the broker no longer knows."""
+        """Opens pulls that were paused or had no room, and those that the broker no longer knows; closes those too wide."""
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             if not self._nc.is_connected:
@@ -266,10 +284,12 @@ class Consuming:
                 lost = pull.open_for > 0 and now_s - pull.heard_s > 3 * HEARTBEAT_S
                 if forgotten or lost or (pull.open_for == 0 and now_s >= pull.again_at_s):
                     await self._ask(pull)
+                elif pull.open_for > max(0, pull.room()):
+                    await self._narrow(pull)
 
 
-async def _close(pull: _Pull) -> None:
+async def _close(inbox: Subscription | None) -> None:
     """Ends the interest in a pull's inbox: otherwise the broker would go on delivering to it until the pull expires."""
-    if pull.inbox:
+    if inbox:
         with contextlib.suppress(NatsError, TimeoutError):
-            await pull.inbox.drain()  # type: ignore[no-untyped-call]
+            await inbox.drain()  # type: ignore[no-untyped-call]

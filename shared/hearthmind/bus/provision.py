@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from nats.aio.client import Client as Nats
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -17,10 +18,10 @@ from nats.js.api import (
     StreamSource,
     SubjectTransform,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from hearthmind import flow
-from hearthmind.errors import CannotStart
+from hearthmind.errors import CannotStart, Unavailable
 from hearthmind.flow import Consumer, Stream
 from hearthmind.ids import check_id
 
@@ -29,6 +30,8 @@ _RETENTION = {
     "interest": RetentionPolicy.INTEREST,
     "limits": RetentionPolicy.LIMITS,
 }
+_INVALID_CONFIG = 10052
+"""The broker's code for a change that it can't make, which it calls an error of its own."""
 
 
 async def provision(nc: Nats, *, partitions: int = 16, pools: tuple[str, ...] = ("rules",)) -> None:
@@ -36,12 +39,17 @@ async def provision(nc: Nats, *, partitions: int = 16, pools: tuple[str, ...] = 
     for pool in pools:
         check_id("pool", pool)
     js = nc.jetstream(timeout=10)
-    for stream in flow.STREAMS:
-        await _make_stream(js, stream_config(stream, partitions))
-    for service in flow.SERVICES:
-        for consumer in flow.consumers_of(service, partitions, pools):
-            await js.add_consumer(consumer.stream, consumer_config(consumer))
-    await _make_bucket(js)
+    try:
+        for stream in flow.STREAMS:
+            await _make_stream(js, stream_config(stream, partitions))
+        for service in flow.SERVICES:
+            for consumer in flow.consumers_of(service, partitions, pools):
+                await js.add_consumer(consumer.stream, consumer_config(consumer))
+        await _make_leases(js)
+        for bucket in buckets():
+            await _make_stream(js, bucket)
+    except NatsError as error:
+        raise Unavailable(what="JetStream", why=str(error) or type(error).__name__) from error
 
 
 def stream_config(stream: Stream, partitions: int) -> StreamConfig:
@@ -91,12 +99,14 @@ async def _make_stream(js: JetStreamContext, config: StreamConfig) -> None:
         await js.update_stream(config)
     except NotFoundError:
         await js.add_stream(config)
-    except BadRequestError as error:
+    except APIError as error:
+        if not isinstance(error, BadRequestError) and error.err_code != _INVALID_CONFIG:
+            raise
         why = f"the stream {config.name} is there but can't be changed as flow.py wants it: {error.description}"
         raise CannotStart(why=why) from error
 
 
-async def _make_bucket(js: JetStreamContext) -> None:
+async def _make_leases(js: JetStreamContext) -> None:
     """The leases' bucket. Its sequence starts at the time of day, so that epochs grow even when it is made anew."""
     try:
         await js.stream_info(f"KV_{flow.LEASES}")
@@ -113,3 +123,49 @@ async def _make_bucket(js: JetStreamContext) -> None:
             first_seq=int(time.time() * 1000),
         )
         await js.add_stream(config)
+
+
+def buckets() -> tuple[StreamConfig, ...]:
+    """The buckets, but for that of the leases."""
+    return _registry(), _adapters(), _answers()
+
+
+def _registry() -> StreamConfig:
+    """A key-value bucket as its clients expect one, with a few earlier values of each key."""
+    return StreamConfig(
+        name=f"KV_{flow.REGISTRY}",
+        subjects=[f"$KV.{flow.REGISTRY}.>"],
+        storage=StorageType.FILE,
+        max_msgs_per_subject=8,
+        max_bytes=64 * flow.MIB,
+        discard=DiscardPolicy.NEW,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
+def _adapters() -> StreamConfig:
+    """An object-store bucket as its clients expect one; full, it refuses, since what is in force must not go."""
+    return StreamConfig(
+        name=f"OBJ_{flow.ADAPTERS}",
+        subjects=[f"$O.{flow.ADAPTERS}.C.>", f"$O.{flow.ADAPTERS}.M.>"],
+        storage=StorageType.FILE,
+        max_bytes=2048 * flow.MIB,
+        discard=DiscardPolicy.NEW,
+        allow_rollup_hdrs=True,
+        allow_direct=True,
+    )
+
+
+def _answers() -> StreamConfig:
+    """The response cache: the newest of each key, in memory, and the oldest make room."""
+    return StreamConfig(
+        name=f"KV_{flow.ANSWERS}",
+        subjects=[f"$KV.{flow.ANSWERS}.*"],
+        storage=StorageType.MEMORY,
+        max_age=flow.ANSWERS_KEPT_S,
+        max_msgs_per_subject=1,
+        max_bytes=flow.ANSWERS_BYTES_MAX,
+        duplicate_window=1,
+        allow_direct=True,
+    )

@@ -27,8 +27,13 @@ DEADLINE = "Hearthmind-Deadline"
 TTL = "Nats-TTL"
 
 RESEND_AFTER_S = 1.0
+RESEND_AFTER_MAX_S = 4.0
+"""Each try waits twice as long as the one before. A broker that is behind has them all in its line: sent every second, what
+waits filled the line with its own copies until the broker dropped messages."""
 SWEEP_EVERY_S = 0.25
 _FULL = (10077, 10047, 10076)
+_LATER = (429, 503)
+"""The broker's line is full, or the stream is not there now: it is sent again."""
 
 
 class StreamFull(HearthmindError):
@@ -65,6 +70,7 @@ class _Pending:
     give_up_s: float
     sent_s: float
     stored: asyncio.Future[PubAck] = field(repr=False)
+    again_after_s: float = RESEND_AFTER_S
 
 
 class Publisher:
@@ -80,6 +86,7 @@ class Publisher:
         self._tokens = itertools.count()
         self._denied: set[str] = set()
         self._sweeper: asyncio.Task[None] | None = None
+        self._reconnects = nc.stats["reconnects"]
 
     async def start(self) -> Publisher:
         """Begins to listen for acknowledgements."""
@@ -172,7 +179,7 @@ class Publisher:
         elif ack.error.err_code in _FULL:
             metrics.count(names.REFUSED, 1, {names.STREAM: ack.stream})
             self._settle(token, StreamFull(subject=pending.subject, why=ack.error.description))
-        elif ack.error.code != 503:
+        elif ack.error.code not in _LATER:
             self._settle(token, NotStored(subject=pending.subject, why=ack.error.description))
 
     def _on_denied(self, subject: str) -> None:
@@ -210,10 +217,15 @@ class Publisher:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             now_s = time.monotonic()
+            is_new = self._reconnects != self._nc.stats["reconnects"]
+            self._reconnects = self._nc.stats["reconnects"]
             for token, pending in list(self._pending.items()):
                 if now_s >= pending.give_up_s or pending.stored.done():
                     why = "no acknowledgement came in time"
                     self._settle(token, Unavailable(what=f"The stream of {pending.subject}", why=why))
-                elif now_s - pending.sent_s >= RESEND_AFTER_S and self._nc.is_connected:
+                elif self._nc.is_connected and (is_new or now_s - pending.sent_s >= pending.again_after_s):
                     pending.sent_s = now_s
+                    pending.again_after_s = (
+                        RESEND_AFTER_S if is_new else min(2 * pending.again_after_s, RESEND_AFTER_MAX_S)
+                    )
                     await self._transmit(token, pending)

@@ -2,7 +2,7 @@
 
 from .wire import Fact, Id, Line, Message
 
-RULES, MODEL, FALLBACK = "rules", "model", "fallback"
+RULES, MODEL, CACHE, FALLBACK = "rules", "model", "cache", "fallback"
 """Sources of an action; an open set: a reader keeps a word that it does not know."""
 
 
@@ -19,7 +19,7 @@ class ActionChosen(Message, frozen=True, kw_only=True, tag="action_chosen"):
     action: Id
     """The name of one of the observation's legal actions."""
     source: str
-    """Who decided: `rules`, `model`, `fallback`, and later others."""
+    """Who decided: `rules`, `model`, `cache` (a model, asked the same before), `fallback`, and later others."""
     arguments: dict[Id, Fact] = {}
     """One for each of its parameters, within the bounds."""
     speech: Line = ""
@@ -32,6 +32,10 @@ class ActionChosen(Message, frozen=True, kw_only=True, tag="action_chosen"):
     """Why the fallback answered, where it did."""
     model: str = ""
     """The model that answered, where one did."""
+    adapter: str = ""
+    """The version of its adapter, `<name>@<version>`, where it had one."""
+    template: str = ""
+    """What it was asked by, `<template>@<version>`, where it read a prompt."""
     episode: Id = "main"
     attempt: int = 1
     """The how-manieth delivery of the observation it comes from."""

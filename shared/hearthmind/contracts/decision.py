@@ -21,6 +21,10 @@ class DecisionMade(Message, frozen=True, kw_only=True, tag="decision_made"):
     answer: str = ""
     """The engine's words as they came; empty where another attempt's action counts."""
     worker: str = ""
+    adapter_sha256: str = ""
     tokens_in: int = 0
+    tokens_cached: int = 0
+    """Of those that went in, how many the engine had read before."""
     tokens_out: int = 0
+    cost_usd: float = 0.0
     episode: Id = "main"

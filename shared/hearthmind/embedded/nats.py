@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from hearthmind.embedded.nats_watch import until_unwell
 from hearthmind.embedded.processes import Command
 from hearthmind.errors import CannotStart
 
@@ -49,11 +50,16 @@ class NatsConfig:
     authorization: str = ""
     """The block of users and permissions, in the server's own language; empty: everyone may do everything."""
     monitoring_port: int | None = None
+    """None: any free one, for its own supervisor."""
 
 
 class _Info(msgspec.Struct):
     server_name: str = ""
     jetstream: bool = False
+
+
+class _Listens(msgspec.Struct):
+    monitoring: list[str]
 
 
 class EmbeddedNats:
@@ -70,24 +76,37 @@ class EmbeddedNats:
     def command(self, name: str = "nats") -> Command:
         """How to run it."""
         argv = (_program(), "--config", str(self._config_file))
-        return Command(name=name, argv=argv, before_start=self._write_config, ready=self._is_ready)
+        return Command(
+            name=name,
+            argv=argv,
+            before_start=self._write_config,
+            ready=self._is_ready,
+            until_unwell=self._until_unwell,
+        )
 
     @property
     def _config_file(self) -> Path:
         return self.folder / "nats.conf"
 
+    @property
+    def _ports(self) -> Path:
+        """Where the server says on which ports it listens."""
+        return self.folder / "ports"
+
     async def _write_config(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._config_file.touch(mode=0o600)  # it has passwords in it
         self._config_file.write_text(self._config_text())
+        shutil.rmtree(self._ports, ignore_errors=True)
+        self._ports.mkdir()
 
     def _config_text(self) -> str:
         config = self.config
-        monitoring = f'http: "{HOST}:{config.monitoring_port}"\n' if config.monitoring_port else ""
         return (
             f"server_name: {self._name}\n"
             f'listen: "{HOST}:{self.port}"\n'
-            f"{monitoring}"
+            f'http: "{HOST}:{config.monitoring_port or -1}"\n'
+            f"ports_file_dir: {json.dumps(str(self._ports))}\n"
             f"max_payload: {config.payload_max_bytes}\n"
             "jetstream {\n"
             f"  store_dir: {json.dumps(str(self.folder))}\n"
@@ -115,6 +134,16 @@ class EmbeddedNats:
             return False
         info = msgspec.json.decode(line.removeprefix(b"INFO "), type=_Info)
         return info.jetstream and info.server_name == self._name
+
+    async def _until_unwell(self) -> str:
+        return await until_unwell(self.folder / "jetstream", self._monitoring)
+
+    def _monitoring(self) -> str:
+        """Where the server tells how it is; empty while it has not said."""
+        for said in self._ports.glob("*.ports"):
+            with suppress(OSError, msgspec.DecodeError):  # it may just be written
+                return msgspec.json.decode(said.read_bytes(), type=_Listens).monitoring[0]
+        return ""
 
 
 def _program() -> str:

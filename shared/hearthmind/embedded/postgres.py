@@ -110,6 +110,8 @@ class EmbeddedPostgres:
             "unix_socket_permissions": "0700",
             "timezone": "UTC",
             "log_timezone": "UTC",
+            # In files of its own folder: in /dev/shm a killed server would leave them for ever, where nobody starts it again.
+            "dynamic_shared_memory_type": "mmap",
         }
         if not self.durable:
             # The system's memory survives a kill. `synchronous_commit` stays on: without it, what was committed last

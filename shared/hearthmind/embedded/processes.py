@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from hearthmind.embedded.output import Output
-from hearthmind.errors import CannotStart
+from hearthmind.errors import CannotStart, HearthmindError
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MOST_S = 5.0
@@ -50,6 +50,10 @@ class EndedInVain(CannotStart):
     """{name} ended again and again before it was ready ({how}). {output}"""
 
 
+class Unwell(HearthmindError):
+    """{why}"""
+
+
 class BadConfiguration(CannotStart):
     """{name} can't run with its settings, and starting it again will not change that. {output}"""
 
@@ -71,6 +75,8 @@ class Command:
     """Asked again and again after each start, until it says yes."""
     after_start: Callable[[], Awaitable[None]] | None = None
     """Run once it is ready, after each start; only then it counts as ready."""
+    until_unwell: Callable[[], Awaitable[str]] | None = None
+    """Run beside it as soon as it is ready; returns why it has to be started again."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 10.0
     kill_signal: signal.Signals = signal.SIGKILL
@@ -237,6 +243,7 @@ class _Kept:
         self.pid = process.pid
         ended = asyncio.create_task(process.wait())
         coming_up = asyncio.create_task(self._come_up())
+        watching = asyncio.create_task(self._watch(coming_up))
         try:
             await asyncio.wait({ended, coming_up}, timeout=self.ready_within_s, return_when=asyncio.FIRST_COMPLETED)
             if coming_up.done():
@@ -245,13 +252,16 @@ class _Kept:
                 self._say(f"ready after {loop.time() - born_s:.1f} s, process {process.pid}")
             elif not ended.done():
                 raise self.not_ready()
-            while not ended.done():
-                await asyncio.wait({ended}, timeout=OUTPUT_CHECK_S)
+            while not (ended.done() or watching.done()):
+                await asyncio.wait({ended, watching}, timeout=OUTPUT_CHECK_S, return_when=asyncio.FIRST_COMPLETED)
                 self.output.trim()
+            if not ended.done():
+                watching.result()
             return ended.result()
         finally:
             self._ready = False
             coming_up.cancel()
+            watching.cancel()
             await _end(process, self.command)
             self.pid = None
 
@@ -269,6 +279,13 @@ class _Kept:
             await asyncio.sleep(POLL_S)
         if self.command.after_start:
             await self.command.after_start()
+
+    async def _watch(self, coming_up: asyncio.Task[None]) -> None:
+        """Raises why this life has to end; without a reason it never does."""
+        await asyncio.wait({coming_up})
+        if self._ready and self.command.until_unwell:
+            raise Unwell(why=await self.command.until_unwell())
+        await asyncio.Event().wait()
 
     def _give_up_in_vain(self, status: int) -> None:
         if status == os.EX_CONFIG:

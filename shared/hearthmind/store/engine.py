@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from hearthmind.errors import HearthmindError, Malformed, Unavailable
+from hearthmind.errors import CannotStart, HearthmindError, Malformed, Unavailable
 
 Engine = AsyncEngine
 Connection = AsyncConnection
@@ -30,9 +31,27 @@ _OUR_FAULT = "23"
 """The class of violated constraints: a bug, to be seen."""
 
 
+class NoAddress(CannotStart):
+    """The database's address can't be read; it looks like postgresql://user:password@host:5432/hearthmind. Set DATABASE_URL."""
+
+
+class BadAddress(CannotStart):
+    """DATABASE_URL has something in it that Postgres does not know: {why}."""
+
+
 def driver_url(url: str) -> URL:
-    """The address with our driver, however it was written."""
-    return make_url(url).set(drivername="postgresql+psycopg")
+    """The address with our driver, however it was written. Where it can't be one, not a word of it is said: it may be secret."""
+    try:
+        read = make_url(url)
+    except (ArgumentError, ValueError):
+        raise NoAddress from None
+    if read.get_backend_name() not in {"postgresql", "postgres"}:
+        raise NoAddress
+    try:
+        make_conninfo(**dict.fromkeys(read.query, ""))
+    except psycopg.ProgrammingError as error:
+        raise BadAddress(why=str(error).strip()) from None
+    return read.set(drivername="postgresql+psycopg")
 
 
 def create_engine(url: str, connections_max: int = 4) -> Engine:

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from hearthmind.errors import CannotStart, Unavailable
+from hearthmind.errors import CannotStartYet, Unavailable
 from hearthmind.store.engine import driver_url
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "migrations"
@@ -23,7 +23,7 @@ _ONE_AT_A_TIME = 0x4EA47
 """The advisory lock of migrations."""
 
 
-class SchemaInUse(CannotStart):
+class SchemaInUse(CannotStartYet):
     """The schema could not be changed within {lock_timeout_s:g} s, since something holds a lock: {why}. Nothing was
     changed; stop long transactions, or try again at a quieter time.
     """

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from hearthmind.errors import CannotStart, HearthmindError, Unavailable, WrongCredentials
 from hearthmind.store import tables
-from hearthmind.store.engine import create_engine, driver_url, transaction
+from hearthmind.store.engine import BadAddress, create_engine, driver_url, transaction
 
 log = logging.getLogger("hearthmind.store")
 
@@ -27,6 +27,8 @@ _NO_ENTRY = re.compile(
     r"|no password supplied|no pg_hba\.conf entry"
 )
 """In the words of Postgres: a connection that it refuses has no code."""
+_BAD_OPTION = re.compile(r'invalid (\w+ value|port number|integer value "\S*" for connection option).*"')
+"""In the words of its library, which does not even try then."""
 
 
 class NoSuchDatabase(CannotStart):
@@ -46,10 +48,10 @@ class Reach:
         self._url = driver_url(url)
         self._engine = create_engine(url, connections_max=1)
 
-    async def wait(self, stop: asyncio.Event) -> None:
-        """Waits until it can be used, or until the event is set; raises where it refuses us."""
+    async def wait(self) -> None:
+        """Waits until it can be used; raises where it refuses us."""
         said = ""
-        while not stop.is_set():
+        while True:
             error = await self._ask()
             if error is None:
                 return
@@ -86,6 +88,8 @@ class Reach:
     def _refuse(self, error: HearthmindError) -> None:
         where = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
         user, why = self._url.username or "", str(error)
+        if bad := _BAD_OPTION.search(why):
+            raise BadAddress(why=bad[0]) from error
         if _NO_DATABASE.search(why):
             raise NoSuchDatabase(database=self._url.database, where=where) from error
         if _NO_ENTRY.search(why):

@@ -128,11 +128,25 @@ def dropped(game: str, why: str) -> None:
 
 
 def answered(reply: Inferred, tier: str) -> None:
-    """An engine answered, or failed to: what it cost."""
+    """A worker replied: what it cost, where the engine had to do with it."""
+    if reply.failed:
+        reason = reply.failure if reply.failure in names.REFUSED_REASONS else OTHER
+        count(names.UNANSWERED, 1, {names.TIER: tier, names.REASON: reason})
+    if reply.cached or not reply.engine_ms:
+        return
     labels = {names.GEN_AI_RESPONSE_MODEL: reply.model, names.TIER: tier}
     observe(names.ENGINE_DURATION, reply.engine_ms / 1000, labels)
     observe(names.TOKENS, reply.tokens_in, {**labels, names.GEN_AI_TOKEN_TYPE: "input"})
     observe(names.TOKENS, reply.tokens_out, {**labels, names.GEN_AI_TOKEN_TYPE: "output"})
+
+
+def cached(result: str, model: str, tokens_in: int, tokens_out: int) -> None:
+    """The response cache was asked, and how many tokens it saved."""
+    count(names.CACHE_REQUESTS, 1, {names.CACHE_RESULT: result})
+    if tokens_in or tokens_out:
+        labels = {names.GEN_AI_RESPONSE_MODEL: model}
+        count(names.CACHE_SAVED, tokens_in, {**labels, names.GEN_AI_TOKEN_TYPE: "input"})
+        count(names.CACHE_SAVED, tokens_out, {**labels, names.GEN_AI_TOKEN_TYPE: "output"})
 
 
 def reason_class(why: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hearthmind.flow import SERVICES, STREAMS, TIERS
+from hearthmind.flow import QUEUES, SERVICES, STREAMS, TIERS
 
 # ---- spans ------------------------------------------------------------------------------------------------------------
 
@@ -51,6 +51,10 @@ GEN_AI_USAGE_INPUT_TOKENS = "gen_ai.usage.input_tokens"
 """Tokens read."""
 GEN_AI_USAGE_OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 """Tokens written."""
+CACHED = "hearthmind.cached"
+"""Whether the answer was generated for another request. Spans only."""
+CACHE_RESULT = "hearthmind.cache.result"
+"""Where the response cache had an answer; `missed` where it had none."""
 GEN_AI_TOKEN_TYPE = "gen_ai.token.type"  # noqa: S105 - tokens of a language
 """`input` or `output`."""
 
@@ -83,7 +87,9 @@ STREAM = "hearthmind.stream"
 STORAGE = "hearthmind.storage"
 """Where the broker keeps streams: `memory` or `file`."""
 
-METRIC_LABELS = frozenset({GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE})
+METRIC_LABELS = frozenset(
+    {GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, CACHE_RESULT, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE}
+)
 """What a metric may be split by: closed or configured sets only. A million NPCs are one number, never a million series."""
 
 # ---- metrics ----------------------------------------------------------------------------------------------------------
@@ -93,6 +99,8 @@ OTHER = "other"
 
 FALLBACK_REASONS = ("engine", "unreadable", "illegal", "refused", "late", "full", OTHER)
 DROP_REASONS = ("late", "newer", "twice", OTHER)
+REFUSED_REASONS = ("late", "refused", "unknown", "engine", OTHER)
+CACHE_RESULTS = ("here", "elsewhere", "shared", "missed")
 MISSED_REASONS = ("observation", "action", "unstored")
 
 BROKER_WATCH = "broker_watch"
@@ -128,6 +136,9 @@ REFUSED = "hearthmind.publishes.refused"
 DENIALS = "hearthmind.denials"
 TOKENS = "gen_ai.client.token.usage"
 ENGINE_DURATION = "gen_ai.client.operation.duration"
+CACHE_REQUESTS = "hearthmind.cache.requests"
+CACHE_SAVED = "hearthmind.cache.tokens.saved"
+UNANSWERED = "hearthmind.inference.failures"
 STARTED = "hearthmind.started"
 BROKER_UP = "hearthmind.broker.up"
 QUEUE_DEPTH = "hearthmind.queue.depth"
@@ -141,8 +152,7 @@ BROKER_CONNECTIONS = "hearthmind.broker.connections"
 BROKER_SLOW = "hearthmind.broker.slow_consumers"
 
 _BY_STREAM = {STREAM: tuple(stream.name for stream in STREAMS)}
-_BY_QUEUE = {STREAM: tuple(stream.name for stream in STREAMS if stream.retention != "limits")}
-"""Streams that forget what was processed: what is in them still has to be."""
+_BY_QUEUE = {STREAM: QUEUES}
 _BY_STORAGE = {STORAGE: ("memory", "file")}
 _DECISION, _WORKER, _REWARD, _WATCH = ("decision",), ("inference_worker",), ("reward",), (BROKER_WATCH,)
 
@@ -188,8 +198,30 @@ METRICS = {
     ENGINE_DURATION: Metric(
         "histogram", "s", "how long the engine worked on an answer", _WORKER, {GEN_AI_RESPONSE_MODEL: (), TIER: TIERS}
     ),
+    CACHE_REQUESTS: Metric(
+        "counter",
+        "{request}",
+        "requests that could be answered from the response cache: by this worker's own (`here`), by the shared one "
+        "(`elsewhere`), by the answer to an equal one that was just being generated (`shared`), or not (`missed`)",
+        _WORKER,
+        {CACHE_RESULT: CACHE_RESULTS},
+    ),
+    CACHE_SAVED: Metric(
+        "counter",
+        "{token}",
+        "tokens that the engine need not read or write, since the response cache had the answer",
+        _WORKER,
+        {GEN_AI_RESPONSE_MODEL: (), GEN_AI_TOKEN_TYPE: ("input", "output")},
+    ),
+    UNANSWERED: Metric(
+        "counter",
+        "{request}",
+        "requests that got no answer: no time for it, it can't be served, no such model or adapter, the engine broke",
+        _WORKER,
+        {TIER: TIERS, REASON: REFUSED_REASONS},
+    ),
     EXPERIENCES: Metric("counter", "{experience}", "outcomes that became experiences", _REWARD, {GAME: ()}),
-    LOST: Metric("counter", "{message}", "details of decisions that a full EXPERIENCE stream refused", _DECISION),
+    LOST: Metric("counter", "{message}", "details of decisions that the broker had no room for", _DECISION),
     DEAD_LETTERS: Metric("counter", "{message}", "messages that could not be processed", SERVICES, _BY_STREAM),
     REFUSED: Metric("counter", "{message}", "publishes that a full stream refused", SERVICES, _BY_STREAM),
     DENIALS: Metric("counter", "{operation}", "what the broker refused for lack of a permission", SERVICES),
