@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("numba", reason="the tables of hold'em need numba")
+pytest.importorskip("phevaluator", reason="hands are compared with phevaluator's")
+pytest.importorskip("pokerkit", reason="hands are compared with pokerkit's")
+
 from phevaluator import evaluate_cards
 
 from services.selfplay.cards import DECK, NoSuchCard, card, name

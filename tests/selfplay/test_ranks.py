@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+pytest.importorskip("numba", reason="the tables of hold'em need numba")
+pytest.importorskip("phevaluator", reason="hands are compared with phevaluator's")
+
 from phevaluator import evaluate_cards
 
 from services.selfplay.cards import DECK, card

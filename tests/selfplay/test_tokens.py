@@ -12,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hearthmind.errors import Refused
+
+pytest.importorskip("numba", reason="the tables of hold'em need numba")
+
 from services.selfplay.holdem import Game, Holdem
 from services.selfplay.rules import (
     CALLED,
