@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -271,7 +272,8 @@ async def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments]
     kin = Kin()
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out)
+        environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}  # in GiB; otherwise it takes much of the machine
+        process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
 
