@@ -64,7 +64,7 @@ PLANTED = {
 """What is planted into the castle, and what it leads to for certain; those that take longest come first."""
 
 PERHAPS = {
-    "late action": {"outcome-changed"},
+    "late action": {"outcome-changed", "outdated-executed", "second-executed"},
     "no fallback": {"not-back"},
     "always by the platform": {"not-chosen"},
     "id used twice": {"outcome-of-another", "outcome-changed"},
