@@ -16,7 +16,7 @@ from hearthmind.bus.provision import provision
 from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.postgres import EmbeddedPostgres
 from hearthmind.embedded.processes import Command, Supervisor
-from hearthmind.models import declared
+from hearthmind.models import pools
 from hearthmind.process import READY_FILE
 from hearthmind.settings import Broker, Flow, Store, Telemetry, as_environment, load
 from hearthmind.store.migrate import upgrade
@@ -106,9 +106,7 @@ class Platform:
         models = sorted({route.model for route in self._triage().routes.values() if route})
         for model in models:
             name = f"inference_worker-{model}" if len(models) > 1 else "inference_worker"
-            settings = msgspec.structs.replace(
-                load("inference_worker", InferenceWorker), model=model, pool=declared()[model].pool
-            )
+            settings = msgspec.structs.replace(load("inference_worker", InferenceWorker), model=model, pool="")
             for number in range(self.options.workers):
                 yield self._service("inference_worker", _numbered(name, number), settings)
 
@@ -121,7 +119,7 @@ class Platform:
         return msgspec.structs.replace(settings, triage=self.options.triage) if self.options.triage else settings
 
     def _triage(self) -> Triage:
-        return parse(self._decision().triage, {model.name: model.pool for model in declared().values()})
+        return parse(self._decision().triage, pools())
 
     def _service(self, service: str, name: str, settings: msgspec.Struct | None = None) -> Command:
         ready = self.folder / "run" / f"{name}.ready"

@@ -25,7 +25,7 @@ from hearthmind.contracts.inference import Inferred, Sampling
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import HearthmindError, Refused
 from hearthmind.flow import Consumer
-from hearthmind.models import declared
+from hearthmind.models import pools
 from hearthmind.telemetry import metrics, names, trace
 from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen, without_answer
 from services.decision.settings import Decision
@@ -58,7 +58,7 @@ class Handlers:
         self._consuming = consuming
         self._clock = clock
         self._settings = settings
-        self._triage = parse(settings.triage, {model.name: model.pool for model in declared().values()})
+        self._triage = parse(settings.triage, pools())
         self._sampling = Sampling(tokens_max=settings.tokens_max, temperature=settings.temperature)
         self._partitions: dict[int, Partition] = {}
         self._replies: dict[int, Subscription] = {}

@@ -213,6 +213,10 @@ class Partition:
             sampling=self.sampling,
         )
 
+    def _template(self, observation: Observation) -> str:
+        route = self.triage.route(observation)
+        return template_of(observation.kind) if route and route.reads_text else ""
+
     def _withdraw(self, seen: Seen) -> tuple[str, Withdraw] | None:
         observation, route = seen.observation, self.triage.route(seen.observation)
         if route is None:
@@ -230,8 +234,6 @@ class Partition:
         stages_ms = {"bus": round(seen.bus_ms, 3), "decide": round((now_s - seen.received_s) * 1000, 3)}
         if reply:
             stages_ms |= {"queue": round(reply.queue_ms, 3), "engine": round(reply.engine_ms, 3)}
-        route = self.triage.route(observation)
-        template = template_of(observation.kind) if route and route.reads_text else ""
         action = action_of(
             observation,
             answer,
@@ -239,7 +241,7 @@ class Partition:
             why=why,
             model=reply.model if reply else "",
             adapter=reply.adapter if reply else "",
-            template=template if reply else "",
+            template=self._template(observation) if reply else "",
             attempt=seen.attempt,
             stages_ms=stages_ms,
         )

@@ -215,6 +215,11 @@ def declared(file: Path | None = None) -> dict[str, Model]:
     return {SCRIPTED.name: SCRIPTED} | read_models(file or _file())
 
 
+def pools() -> dict[str, str]:
+    """Whose workers hold each declared model."""
+    return {model.name: model.pool for model in declared().values()}
+
+
 def model_named(name: str, file: Path | None = None) -> Model:
     """The declared model of that name; raises `UnknownModel` where there is none."""
     models = declared(file)
