@@ -1,6 +1,6 @@
 """How many games a second does self-play make, against the naive way and against the network's own forward passes?
 
-    python benchmarks/selfplay_training.py [--seconds 20] [--threads 2]
+    python benchmarks/selfplay_training.py [--seconds 20] [--rounds 3] [--threads 2]
 
 With the 14.6 million parameters of `large`, heads-up: the naive way (fp32, one table, every row padded to 64 tokens), and
 rollouts of 512 tables in lockstep with short rows in fp32 and bf16. The network alone is asked about the very rows of the
@@ -11,6 +11,9 @@ times, and the median counts.
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +31,7 @@ from services.selfplay.rollout import Dealer
 from services.selfplay.settings import Settings
 from services.selfplay.tables import Bool, Float32, Int16, Int64, Tables
 
+RESULTS = Path(__file__).parent / "results" / "selfplay_training.json"
 NAIVE_TOKENS = 64
 TABLES = 512
 PRECISIONS = ("fp32", "bf16")
@@ -88,7 +92,7 @@ def network_of(preset: str, tokens_max: int = 0) -> tuple[Network, Game]:
     shape = learner.network.shape
     if not tokens_max:
         return learner.network, learner.game
-    return Network(msgspec.structs.replace(shape, tokens_max=tokens_max)).eval(), learner.game
+    return Network(msgspec.structs.replace(shape, tokens_max=tokens_max, lead=1)).eval(), learner.game
 
 
 def main() -> None:
@@ -117,6 +121,8 @@ def main() -> None:
             rates[name].append(rate)
             shares[name].append(share)
 
+    machine = {"platform": platform.platform(), "cores": os.cpu_count(), "threads": told.threads}
+    RESULTS.write_text(json.dumps({**machine, "games a second": rates, "share in the network": shares}, indent=1))
     naive = statistics.median(rates["large, naive"])
     print("| network and way | games/s (median, least and most) | against the naive way | share of it in the network |")
     print("| --- | --- | --- | --- |")

@@ -49,6 +49,13 @@ def save(path: Path, weights: Mapping[str, Tensor], card: msgspec.Struct) -> Non
     aside.rename(path)
 
 
+def lighten(path: Path, to: Path) -> int:
+    """Writes a checkpoint with its weights in bf16, for others to play; how many bytes it has."""
+    tensors, card = read(path, Card)
+    save(to, {name: weight.bfloat16() for name, weight in tensors.items()}, card)
+    return to.stat().st_size
+
+
 def load(path: Path, device: str = "cpu") -> tuple[Network, Card]:
     """The network of a checkpoint, ready to play, and its card."""
     tensors, card = read(path, Card)

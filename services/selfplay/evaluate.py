@@ -1,7 +1,7 @@
 """How well somebody plays: what is won per hand, with its interval.
 
-In hold'em every deal is played once from each seat, so that luck of the cards cancels out; what counts as one observation is
-the mean over a deal's hands. Small games are measured exactly, by `exploit`.
+In hold'em every deal is played once from each seat, so that luck of the cards cancels out, and all-ins are paid by the board
+that came; what counts as one observation is the mean over a deal's hands. Small games are measured exactly, by `exploit`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def match(game: Game, player: Player, others: Player, hands: int, seed: int) -> 
     seats = game.players
     count = min(TABLES, max(1, hands // (2 * seats)))
     deals = math.ceil(hands / (count * seats))
-    tables = game.tables(count, seed, duplicate=True)
+    tables = game.tables(count, seed, duplicate=True, equity=False)
     seating = np.ones((count, seats), np.int8)
     seating[:, 0] = 0
     won = np.zeros((count, deals))

@@ -33,12 +33,12 @@ class Game:
         """Whether play can be measured exactly."""
         return self.name in GAMES
 
-    def tables(self, count: int, seed: int, *, duplicate: bool = False) -> Tables:
-        """Tables dealt from a seed; all-ins are paid by their equity, so that luck teaches nothing."""
+    def tables(self, count: int, seed: int, *, duplicate: bool = False, equity: bool = True) -> Tables:
+        """Tables dealt from a seed; with `equity` all-ins are paid what they are worth, so that luck teaches nothing."""
         if self.is_small:
             return SmallTables(self.name, count, seed)
         chips = self.stack * CHIPS
-        rules = Rules(players=self.players, stack_min=chips, stack_max=chips, equity=True, duplicate=duplicate)
+        rules = Rules(players=self.players, stack_min=chips, stack_max=chips, equity=equity, duplicate=duplicate)
         return Holdem(count, rules, seed=seed)
 
 

@@ -81,6 +81,7 @@ class Holdem:
         self.count, self.players, self.seed = count, self.game.players, seed
         self.actions = RAISES + len(self.game.raises) + 1
         self.tokens_max = tokens.tokens_max(self.players)
+        self.lead = tokens.lead(self.players)
         self.vocabulary = tokens.VOCABULARY
         self.raises = np.array(self.game.raises, np.int64)
         self.number = np.zeros(count, np.int64)

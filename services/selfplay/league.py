@@ -34,10 +34,14 @@ class League:
     """When the members joined, oldest first."""
     _players: dict[int, NetworkPlayer] = field(default_factory=dict)
 
-    def admit(self, step: int, network: Network) -> None:
-        """The network as it is now becomes a member; where there are too many, every other one of the older half stays."""
-        card = checkpoint.Card(network.shape, self.settings, iteration=step)
-        checkpoint.save(self._path(step), network.state_dict(), card)
+    def admit(self, step: int, network: Network | None) -> None:
+        """The network as it is now becomes a member; where there are too many, every other one of the older half stays.
+
+        Without one, somebody else keeps it.
+        """
+        if network is not None:
+            card = checkpoint.Card(network.shape, self.settings, iteration=step)
+            checkpoint.save(self._path(step), network.state_dict(), card)
         self.steps.append(step)
         if len(self.steps) > self.settings.league.members_max:
             half = len(self.steps) // 2
@@ -50,13 +54,13 @@ class League:
             step = checkpoint.step_of(path)
             if step not in self.steps:
                 path.unlink()
-                self._players.pop(step, None)
 
     def seat(self, learner: Player, game: Game, count: int, dice: np.random.Generator) -> tuple[list[Player], Int8]:
         """The players of an iteration, the learner first, and who of them sits where: [N, P]."""
         if self.settings.against:
             return [learner, self._fixed()], alternating(count, game.players, np.ones((count, game.players), np.int8))
         wanted = self.settings.league
+        self._players = {step: member for step, member in self._players.items() if step in self.steps}
         selves = [self._player(step) for step in self._drawn(dice)]
         scripted = list(game.opponents.values())
         seating = np.full((count, game.players), LEARNER, np.int8)

@@ -1,7 +1,8 @@
 """The network: a transformer that reads what the player to move sees and says how to play it and what it is worth.
 
-Tokens in, one weight per action and one value out. Short inputs are the whole art of being fast here: the network looks no
-further than the longest row of the batch, and its last layer asks only for the first token, which both heads read.
+Tokens in, one weight per action and one value out. Short inputs are the whole art of being fast here: what every row begins with
+(`lead` tokens) is read as one, the network looks no further than the longest row of the batch, and its last layer asks
+only for the first token, which both heads read.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     d_model: int = 128
     layers: int = 4
     heads: int = 4
+    lead: int = 1
+    """How many tokens every row begins with that are read as one: of hold'em all but what has happened."""
     value_unit: float = 1.0
     """What the value head counts in; about the spread of the payoffs, so that it learns numbers around one."""
 
@@ -70,10 +73,18 @@ class Layer(nn.Module):
         normal = self.before_attention(x)
         query = self.ask(normal[:, :asking]).view(rows, asking, self.heads, -1).transpose(1, 2)
         key, value = self.offer(normal).view(rows, length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        heard = functional.scaled_dot_product_attention(query, key, value, attn_mask=present)
+        heard = attended(query, key, value, present)
         x = x[:, :asking] + self.told(heard.transpose(1, 2).reshape(rows, asking, width))
         thought: Tensor = x + self.narrow(functional.gelu(self.widen(self.before_thought(x)), approximate="tanh"))
         return thought
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, present: Tensor) -> Tensor:
+    """What each of `query` [B, H, Q, D] hears of the others; plainly where torch's own way is slow with rows as short as ours."""
+    if query.is_cuda:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=present)
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return weights.masked_fill(~present, ILLEGAL).softmax(-1).to(value.dtype) @ value
 
 
 class Network(nn.Module):
@@ -84,6 +95,8 @@ class Network(nn.Module):
         self.shape = shape
         self.meaning = nn.Embedding(shape.vocabulary, shape.d_model)
         self.place = nn.Parameter(torch.randn(shape.tokens_max, shape.d_model) * 0.02)
+        spread = float(shape.lead > 1)
+        self.role = nn.Parameter((1 + spread * torch.randn(shape.lead, shape.d_model)) * shape.lead**-0.5)
         self.layers = nn.ModuleList(Layer(shape.d_model, shape.heads) for _ in range(shape.layers))
         self.before_heads = nn.LayerNorm(shape.d_model)
         self.policy = nn.Linear(shape.d_model, shape.actions)
@@ -97,10 +110,12 @@ class Network(nn.Module):
 
     def forward(self, tokens: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:
         """The log-probabilities [B, A] of the actions, the illegal ones hopeless, and the value [B] in the game's unit."""
+        lead = self.shape.lead
         x = self.meaning(tokens) + self.place[: tokens.shape[1]]
-        present = (tokens != 0)[:, None, None, :]
+        x = torch.cat(((x[:, :lead] * self.role).sum(1, keepdim=True), x[:, lead:]), 1)
+        present = (tokens[:, lead - 1 :] != 0)[:, None, None, :]
         for number, layer in enumerate(self.layers, 1):
-            x = layer(x, present, tokens.shape[1] if number < len(self.layers) else 1)
+            x = layer(x, present, x.shape[1] if number < len(self.layers) else 1)
         read = self.before_heads(x[:, 0])
         logits = self.policy(read).float().masked_fill(~legal, ILLEGAL)
         return functional.log_softmax(logits, -1), self.worth(read).float().squeeze(-1) * self.shape.value_unit

@@ -4,6 +4,7 @@
 
 Every iteration deals anew and draws from dice of its own, made of seed and iteration. So what a run does next depends on
 nothing but the weights, the optimiser and two counters, and one that was killed and resumed comes to the same numbers.
+Who plays is `workers`' affair, and that several may learn as one that of `team`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from services.selfplay.league import League
 from services.selfplay.losses import Batch, Parts, Weights, advantages, ppo_loss
 from services.selfplay.model import Network, Shape, preset, shortened
 from services.selfplay.players import NetworkPlayer, by_length
-from services.selfplay.rollout import Rollout, collect
+from services.selfplay.rollout import Rollout, joined
 from services.selfplay.settings import Settings
+from services.selfplay.team import ALONE, Team, team_of
+from services.selfplay.workers import Part, workers_of
 
 EVALUATION_SEED = 1_000_003
 
@@ -82,6 +85,8 @@ class Learner:
     games: int = 0
     decisions: int = 0
     spent_s: float = 0.0
+    share: float = 0.0
+    """How much of the run was done when the iteration began."""
     begun_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -90,7 +95,7 @@ class Learner:
         return self.spent_s + time.monotonic() - self.begun_s
 
     @property
-    def share(self) -> float:
+    def share_now(self) -> float:
         """How much of the run is done, by games or by the clock."""
         minutes = self.settings.minutes
         return min(1.0, max(self.games / self.settings.games, self.clock_s / (60 * minutes) if minutes else 0))
@@ -116,36 +121,52 @@ def train(
     if resume:
         restore(learner)
 
-    while learner.share < 1 and not is_stopped():
-        dice = np.random.default_rng([settings.seed, learner.iteration])
-        at_s = time.perf_counter()
-        player = NetworkPlayer(learner.network, settings.actor)
-        tables = learner.game.tables(settings.tables, int(dice.integers(2**31)))
-        players, seating = learner.league.seat(player, learner.game, settings.tables, dice)
-        rollout = collect(tables, players, seating, settings.steps, dice)
-        played_s = time.perf_counter() - at_s
+    with workers_of(settings, learner.game, learner.league) as workers, team_of(settings.device) as team:
+        while goes_on(learner, team, is_stopped):
+            dice = np.random.default_rng([settings.seed, learner.iteration])
+            at_s = time.perf_counter()
+            rollout = team.join(joined(workers.play(parts(learner, team), learner.network)))
+            played_s = time.perf_counter() - at_s
 
-        losses = learn(learner, rollout, dice)
-        learner.iteration += 1
-        learner.games += rollout.games
-        learner.decisions += int(rollout.learner.sum())
-        follow(learner)
+            losses = learn(learner, rollout, dice, team)
+            learner.iteration += 1
+            learner.games += rollout.games
+            learner.decisions += int(rollout.learner.sum())
+            follow(learner, team)
+            if not team.is_first:
+                continue
 
-        measured = {}
-        if learner.iteration % settings.evaluation.every == 0 or learner.share >= 1:
-            seen = NetworkPlayer(learner.result, settings.actor)
-            measured = measure(learner.game, seen, settings.evaluation.hands, EVALUATION_SEED)
-        if learner.iteration % settings.checkpoint_every == 0:
-            keep(learner)
-        took_s = time.perf_counter() - at_s
-        rates = (rollout.games / took_s, rollout.games / played_s)
-        watch(Progress(learner.iteration, learner.games, learner.share, *rates, losses, measured))
+            measured = {}
+            if learner.iteration % settings.evaluation.every == 0 or learner.share_now >= 1:
+                seen = NetworkPlayer(learner.result, settings.actor)
+                measured = measure(learner.game, seen, settings.evaluation.hands, EVALUATION_SEED)
+            if learner.iteration % settings.checkpoint_every == 0:
+                keep(learner)
+            took_s = time.perf_counter() - at_s
+            rates = (rollout.games / took_s, rollout.games / played_s)
+            watch(Progress(learner.iteration, learner.games, learner.share_now, *rates, losses, measured))
 
-    last = keep(learner)
-    if learner.share < 1:
-        return last
-    checkpoint.save(folder / checkpoint.FINAL, learner.result.state_dict(), card_of(learner))
-    return folder / checkpoint.FINAL
+    last = folder / checkpoint.STEP.format(step=learner.iteration)
+    final = folder / checkpoint.FINAL
+    if team.is_first:
+        keep(learner)
+        if learner.share >= 1:
+            checkpoint.save(final, learner.result.state_dict(), card_of(learner))
+    return final if learner.share >= 1 else last
+
+
+def goes_on(learner: Learner, team: Team, is_stopped: Callable[[], bool]) -> bool:
+    """Whether there is another iteration; it is the first of the team that says so, and where the run is."""
+    learner.share = team.agree(learner.share_now)
+    return learner.share < 1 and not team.agree(is_stopped())
+
+
+def parts(learner: Learner, team: Team) -> list[Part]:
+    """This process's share of the tables of an iteration, one part for each worker."""
+    each = max(1, learner.settings.workers)
+    members = tuple(learner.league.steps)
+    about = (learner.settings, learner.league.folder, learner.network.shape, learner.iteration)
+    return [Part(*about, team.rank * each + number, team.size * each, members) for number in range(each)]
 
 
 def begin(settings: Settings, folder: Path) -> Learner:
@@ -153,10 +174,12 @@ def begin(settings: Settings, folder: Path) -> Learner:
     torch.manual_seed(settings.seed)
     game = game_of(settings)
     tables = game.tables(1, settings.seed)
-    shape = Shape(tables.vocabulary, tables.tokens_max, tables.actions, **preset(settings.preset), value_unit=game.unit)
+    sizes = preset(settings.preset)
+    about = (tables.vocabulary, tables.tokens_max, tables.actions)
+    shape = Shape(*about, **sizes, lead=tables.lead, value_unit=game.unit)
     network, average, magnet = (Network(shape).to(settings.device) for _ in range(3))
-    if settings.against:
-        network.load_state_dict(checkpoint.load(Path(settings.against))[0].state_dict())
+    if begin_with := settings.begin_with or settings.against:
+        become(network, checkpoint.load(Path(begin_with), settings.device)[0])
     average.load_state_dict(network.state_dict())
     magnet.load_state_dict(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, eps=1e-5, weight_decay=0, fused=True)
@@ -164,7 +187,16 @@ def begin(settings: Settings, folder: Path) -> Learner:
     return Learner(settings, folder, game, network, optimizer, average, magnet, league)
 
 
-def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator) -> dict[str, float]:
+@torch.no_grad()
+def become(network: Network, other: Network) -> None:
+    """The network takes over the other one's weights; where a table has more seats, the tokens that those bring stay new."""
+    theirs = other.state_dict()
+    for name, mine in network.state_dict().items():
+        both = min(len(mine), len(theirs[name]))
+        mine[:both] = theirs[name][:both]
+
+
+def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator, team: Team = ALONE) -> dict[str, float]:
     """Several times over all decisions of the learner in batches, and what there is to say about it."""
     settings, network = learner.settings, learner.network
     judged = advantages(
@@ -183,7 +215,7 @@ def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator) -> dict
     for _ in range(settings.epochs):
         for chosen in batches(usable, settings.batch, dice):
             learner.optimizer.zero_grad()
-            for part in parts_of(chosen, rollout, settings.device):
+            for part in parts_of(team.share(chosen), rollout, settings.device):
                 row, which = np.unique(rollout.row.ravel()[part], return_inverse=True)
                 seen, back = shortened(tensor(rollout.tokens[row], settings)), tensor(which, settings)
                 with torch.autocast(settings.device, torch.bfloat16, enabled=settings.mixed_precision):
@@ -200,13 +232,14 @@ def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator) -> dict
                 loss, parts = ppo_loss(log_probabilities[back], values[back], batch, weights, network.shape.value_unit)
                 torch.autograd.backward(loss * (len(part) / len(chosen)))
                 said.append(spoken(parts))
+            team.add_up(network)
             torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_max)
             learner.optimizer.step()
-        if said[-1]["kl"] > settings.kl_max:
+        if team.agree(said[-1]["kl"]) > settings.kl_max:
             break
     explained = 1 - np.var(raw) / max(float(np.var(gain.ravel()[usable])), 1e-6)
     statistics = {"advantage_mean": raw.mean(), "advantage_std": raw.std(), "explained": explained}
-    means = {name: float(np.mean([each[name] for each in said])) for name in said[0]}
+    means = team.mean({name: float(np.mean([each[name] for each in said])) for name in said[0]})
     return means | {name: float(number) for name, number in statistics.items()}
 
 
@@ -248,7 +281,7 @@ def magnetised(learner: Learner, rollout: Rollout) -> np.ndarray | None:
 
 
 @torch.no_grad()
-def follow(learner: Learner) -> None:
+def follow(learner: Learner, team: Team) -> None:
     """The averaged network takes a step after the learning one, the magnet moves when it is time, and so does the league."""
     settings, step = learner.settings, learner.iteration
     if settings.average:
@@ -258,7 +291,7 @@ def follow(learner: Learner) -> None:
     if settings.magnet_every and step % settings.magnet_every == 0:
         learner.magnet.load_state_dict(learner.network.state_dict())
     if settings.league.selves and step % settings.league.every == 0:
-        learner.league.admit(step, learner.network)
+        learner.league.admit(step, learner.network if team.is_first else None)
 
 
 def keep(learner: Learner) -> Path:

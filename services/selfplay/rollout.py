@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,23 @@ class Rollout:
     def games(self) -> int:
         """How many hands came to their end."""
         return int(self.finished.sum())
+
+
+def joined(parts: Sequence[Rollout]) -> Rollout:
+    """The rollouts of several lots of tables as one, side by side."""
+    first, rows, seen = parts[0], [], 0
+    known = len(first.tokens) < first.row.size  # the same views for all
+    for part in parts:
+        rows.append(part.row + np.int32(0 if known else seen))
+        seen += len(part.tokens)
+
+    def beside(name: str) -> Any:
+        return np.concatenate([getattr(part, name) for part in parts], 1)
+
+    tokens = first.tokens if known else np.concatenate([part.tokens for part in parts])
+    legal = first.legal if known else np.concatenate([part.legal for part in parts])
+    names = ("actor", "learner", "action", "log_probability", "value", "finished", "payoff")
+    return Rollout(tokens, legal, np.concatenate(rows, 1), *map(beside, names))
 
 
 class Dealer:

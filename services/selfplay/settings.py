@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str = "cpu"
     threads: int = 0
     """Of torch; 0 leaves it to torch."""
+    workers: int = 0
+    """How many processes play, each at a part of the tables; 0 is the one that learns."""
+    workers_by: Literal["processes", "ray"] = "processes"
+    """Of this machine, or of all those that Ray knows; the folder of the run must be the same for all of them."""
     actor: Precision = "bf16"
     """How precisely the network plays; it keeps its own log-probabilities, so that learning knows how it really played."""
     mixed_precision: bool = True
@@ -89,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value_unit: float = 0.0
     """What values are counted in, in the unit of payoffs; 0 is the game's own."""
 
+    begin_with: str = ""
+    """A checkpoint that it begins as, of the same preset; of another size of table as far as that goes."""
     league: LeagueSettings = LeagueSettings()
     against: str = ""
     """A checkpoint that never learns and sits at every table, instead of the league: training somebody to beat it."""

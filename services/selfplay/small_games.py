@@ -124,6 +124,7 @@ class SmallTables:
         self.players = self.tree.payoff.shape[1]
         self.actions = self.tree.legal.shape[1]
         self.tokens_max = self.tree.tokens.shape[1]
+        self.lead = 1
         self.vocabulary = 1 + pyspiel.load_game(self.tree.name).information_state_tensor_size()
         self.number = np.zeros(count, np.int64)
         self.finished = np.zeros(count, np.bool_)

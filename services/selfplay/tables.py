@@ -27,6 +27,7 @@ class Tables(Protocol):
     players: int
     actions: int  # A: how many actions the game has; which of them are legal is in the mask
     tokens_max: int  # L: no sequence is longer
+    lead: int  # every sequence begins with so many tokens that are always there
     vocabulary: int  # token ids are below it; 0 is padding, at the end only
 
     number: Int64  # [N]: which hand of its table is being played, from 0

@@ -24,7 +24,7 @@ def play(path: Path, seed: int, console: Console) -> None:
     """Plays hands until the person leaves; the person has seat 0."""
     agent = agent_from(path, seed=seed)
     game = game_of(agent.card.settings)
-    tables = game.tables(1, seed)
+    tables = game.tables(1, seed, equity=False)
     console.print(f"You have seat 0 of {game.players} at {game.name}. Type the number of an action, or q to leave.\n")
     total, hands = 0.0, 0
     while play_hand(tables, agent, game, console):
@@ -47,7 +47,7 @@ def play_hand(tables: Tables, agent: Agent, game: Game, console: Console) -> boo
             if action is None:
                 return False
         else:
-            action = agent.choose(tokens[0], legal[0])
+            action = int(agent.choose(tokens, legal)[0])
             console.print(f"  seat {actor[0]}: {words[action]}", style="dim")
         shown = showdown(tables) if game.name == "holdem" else ""
         tables.step(np.array([action], np.int8))

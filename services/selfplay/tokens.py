@@ -46,9 +46,14 @@ def history_max(players: int) -> int:
     return min(4 * players + 12, HISTORY)
 
 
+def lead(players: int) -> int:
+    """How many tokens come before what has happened: 7 for two players, 14 for nine."""
+    return 1 + 2 + players + 2
+
+
 def tokens_max(players: int) -> int:
     """The longest sequence: 32 for two players, 67 for nine."""
-    return 1 + 2 + players + 2 + 5 + history_max(players)
+    return lead(players) + 5 + history_max(players)
 
 
 @compiled

@@ -17,7 +17,7 @@ pytest.importorskip("pyspiel", reason="the small games are OpenSpiel's")
 
 from services.selfplay import checkpoint  # noqa: E402
 from services.selfplay.losses import Weights  # noqa: E402
-from services.selfplay.ppo import NothingToResume, OtherSettings, Progress, train  # noqa: E402
+from services.selfplay.ppo import NothingToResume, OtherSettings, Progress, begin, train  # noqa: E402
 from services.selfplay.settings import BadSetting, Evaluation, LeagueSettings, Settings, read  # noqa: E402
 
 KUHN = Settings(
@@ -114,3 +114,15 @@ def test_the_examples_of_settings_can_be_read_and_changed(config: Path) -> None:
 def test_a_setting_that_makes_no_sense_is_refused(change: str) -> None:
     with pytest.raises(BadSetting):
         read(CONFIGS / "kuhn.yaml", [change])
+
+
+def test_a_larger_table_begins_with_what_a_smaller_one_has_learned(tmp_path: Path) -> None:
+    two = msgspec.structs.replace(KUHN, game="holdem", tables=4)
+    learner = begin(two, tmp_path)
+    path = tmp_path / checkpoint.FINAL
+    checkpoint.save(path, learner.network.state_dict(), checkpoint.Card(learner.network.shape, two))
+    six = begin(msgspec.structs.replace(two, players=6, seed=99, begin_with=str(path)), tmp_path)
+    before, after = learner.network.state_dict(), six.network.state_dict()
+    assert {name for name in before if before[name].shape != after[name].shape} == {"place", "role"}
+    for name, weight in before.items():
+        assert torch.equal(after[name][: len(weight)], weight)
