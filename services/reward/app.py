@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import gc
 import logging
 import os
 import secrets
@@ -19,7 +22,8 @@ from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 
-from hearthmind import flow
+from hearthmind import flow, ids
+from hearthmind.bus.bulk import HEARTBEAT, TIME_IS_UP, UNHEARD_S, Batches
 from hearthmind.bus.connect import close, connect
 from hearthmind.bus.publish import Publisher
 from hearthmind.flow import Consumer
@@ -29,16 +33,23 @@ from hearthmind.settings import Broker, Store, load
 from hearthmind.store.engine import create_engine
 from hearthmind.store.reach import Reach
 from services.reward.handlers import Handlers
+from services.reward.recalling import Recalling
+from services.reward.recomputing import Recomputing
+from services.reward.registry import registered
 from services.reward.settings import Reward
+from services.reward.upkeep import Upkeep
 
 SERVICE = "reward"
 
 log = logging.getLogger("hearthmind.reward")
 
-HEARTBEAT, TIME_IS_UP = "100", "408"
-UNHEARD_S = 1.0
-"""So long after a pull's time the broker is waited for to say so. It does late where it has much to store: what it sends and
-what it stores wait in one line."""
+GARBAGE_LOOKS = (100_000, 50, 100)
+"""How seldom Python looks for circular garbage: batches of rows have none, and each look goes through all of them."""
+
+KEPT_BYTES = 256 * 1024 * 1024
+"""So much memory stays with the process from batch to batch. Otherwise the C library gives back what a batch took, and takes it
+again for the next one, page by page."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 FINISH_WITHIN_S = 5.0
 """How long a stop waits for the batches in hand. What is not finished then was not acknowledged and is delivered again."""
@@ -47,28 +58,39 @@ FINISH_WITHIN_S = 5.0
 async def serve(stop: asyncio.Event) -> None:
     """Runs until `stop` is set; the batches in hand are finished, the rest is left to the broker."""
     settings, broker, store = load(SERVICE, Reward), load("broker", Broker), load("store", Store)
+    registry = registered(settings.file)
     reach = Reach(store.url)
     nc = await connect(broker, f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}")
     await reach.wait()
     publisher = await Publisher(nc).start()
     engine = create_engine(store.url)
-    handlers = Handlers(nc, publisher, engine, settings)
+    handlers = Handlers(nc, publisher, engine, settings, registry)
+    beside = create_engine(store.url, connections_max=3)  # so that neither holds up what is stored
+    upkeep, recalling = Upkeep(beside, settings), Recalling(beside, nc.publish)
+    recomputing = Recomputing(beside, settings)
+
+    async def on_recall(message: Msg) -> None:
+        recalling.asked(message.data)
+
+    await nc.subscribe(ids.recall_subject(), queue=SERVICE, cb=on_recall)
+    experience, dead = flow.consumers_of(SERVICE, 1, ())
+    batches = await Batches(nc, experience).start()
     consuming = OverOurs(nc)
-    subscribers = [
-        subscribe(
-            consuming, consumer, handlers.on_dead if consumer.stream == flow.DEAD else handlers.on_experience, settings
-        )
-        for consumer in flow.consumers_of(SERVICE, 1, ())
-    ]
+    letters = subscribe(consuming, dead, handlers.on_dead, settings)
     await consuming.start()
     needs = [connected(nc), Need(away=lambda: reach.why_not)]
-    await until(stop, handlers.keep_sweeping(), handlers.keep_pruning(), reach.keep_asking(), needs=needs)
-    for subscriber in subscribers:
-        await subscriber.stop()
+    keeping = (
+        *(handlers.keep_storing(batches, experience), handlers.keep_sweeping(), upkeep.keep_going()),
+        *(recalling.keep_answering(), recomputing.keep_going(), reach.keep_asking()),
+    )
+    await until(stop, *keeping, needs=needs)
+    await batches.stop()
+    await letters.stop()
     await handlers.finish(FINISH_WITHIN_S)
     await publisher.stop()
     await close(nc)
     await engine.dispose()
+    await beside.dispose()
     await reach.close()
 
 
@@ -98,9 +120,7 @@ class PatientStreams(JetStreamContext):
 class Patient(JetStreamContext.PullSubscription):
     """A pull subscription that never has more under way than one batch.
 
-    nats-py ends a fetch by its own clock, and asks for a whole batch again while the one before is still on its way. Where
-    this process is held up, all that the broker may have out comes to lie here, grows old, and is delivered a second time.
-    So a fetch ends when the batch is full, or when the broker says that the pull's time is up.
+    A fetch ends when the batch is full, or when the broker says that the pull's time is up: `hearthmind.bus.bulk` says why.
     """
 
     def __init__(self, bound: JetStreamContext.PullSubscription) -> None:
@@ -116,7 +136,7 @@ class Patient(JetStreamContext.PullSubscription):
         try:
             async with asyncio.timeout(wait_s + UNHEARD_S):
                 while len(fetched) < batch:
-                    message = self._next() or await self._sub.next_msg(timeout=None)
+                    message = await self._sub.next_msg(timeout=None)
                     status = (message.headers or {}).get("Status", "")
                     if not status:
                         fetched.append(message)
@@ -131,15 +151,6 @@ class Patient(JetStreamContext.PullSubscription):
         if not fetched:
             raise NatsTimeout
         return fetched
-
-    def _next(self) -> Msg | None:
-        """What has arrived already; to wait for it costs nats-py a task for each message."""
-        if self._sub._pending_queue.empty():
-            return None
-        message = self._sub._pending_queue.get_nowait()
-        self._sub._pending_size -= len(message.data)
-        self._sub._pending_queue.task_done()
-        return message
 
 
 def subscribe(
@@ -172,6 +183,16 @@ async def as_it_came(message: StreamMessage[list[Msg]]) -> list[Msg]:
     return message.raw_message
 
 
+def keep_memory() -> None:
+    """Where there is glibc; elsewhere it is a little slower."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, KEPT_BYTES)
+
+
 def main() -> None:
     """Runs the service."""
+    keep_memory()
+    gc.set_threshold(*GARBAGE_LOOKS)
     run(SERVICE, serve)

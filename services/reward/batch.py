@@ -6,18 +6,24 @@ something else are refused.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from hearthmind.errors import Refused
-from hearthmind.store.rows import DecisionRow, Joined, Key, LetterRow, OutcomeRow, RewardRow, Tally
+from hearthmind.store.rows import (
+    DecisionRow,
+    Joined,
+    Key,
+    LetterRow,
+    OutcomeRow,
+    RatingRow,
+    RewardRow,
+    ViolationRow,
+)
 from hearthmind.store.storable import storable_text
-from services.reward.reading import ACTION, OUTCOME, Incoming, as_json, headers_json
-from services.reward.rewards import Fact, reward_of
-
-RANK_MAX = 2**53
-"""Larger ranks are no ranks."""
+from services.reward.reading import ACTION, OUTCOME, Incoming
+from services.reward.records import as_json, headers_json
+from services.reward.registry import Registry
 
 
 class SecondOutcome(Refused):
@@ -28,10 +34,6 @@ class TakenDecision(Refused):
     """The decision {decision} belongs to another NPC. Use an id once in a game."""
 
 
-class UnknownDecision(Refused):
-    """Nobody heard of the decision {decision} within {park_max_s:g} s of its outcome."""
-
-
 @dataclass(slots=True)
 class Plan:
     """What is to be written for a batch."""
@@ -39,6 +41,8 @@ class Plan:
     fresh: list[Incoming] = field(default_factory=list)
     decisions: dict[Key, DecisionRow] = field(default_factory=dict)
     outcomes: list[OutcomeRow] = field(default_factory=list)
+    ratings: list[RatingRow] = field(default_factory=list)
+    violations: list[ViolationRow] = field(default_factory=list)
     letters: list[LetterRow] = field(default_factory=list)
 
     def refuse_taken(self, written: Set[Key]) -> None:
@@ -47,16 +51,37 @@ class Plan:
             if incoming.part != OUTCOME and incoming.key not in written:
                 self.letters.append(letter_of(incoming, TakenDecision(decision=incoming.row.decision)))
 
-    def acted(self, written: Set[Key]) -> list[tuple[str, str]]:
-        """Game and NPC of each new action."""
-        return [(each.row.game, each.row.npc) for each in self.fresh if each.part == ACTION and each.key in written]
+    def whole(self, new: Set[Key]) -> list[tuple[DecisionRow, OutcomeRow]]:
+        """Outcomes whose decisions are new and in this batch too, from its action to its detail; in the order of their keys."""
+        found = [(self.decisions[key], row) for row in self.outcomes if (key := row[:2]) in new]
+        return sorted(
+            ((decision, row) for decision, row in found if decision.npc == row.npc), key=lambda pair: pair[1][:3]
+        )
+
+    def keys_beside(self, whole: Sequence[tuple[DecisionRow, OutcomeRow]]) -> set[Key]:
+        """What else is new: its outcomes may be waiting."""
+        done = {(outcome.game, outcome.decision, outcome.npc) for _, outcome in whole}
+        return {each.key for each in self.fresh if (*each.key, each.row.npc) not in done}
+
+    def acted(self, written: Set[Key]) -> list[DecisionRow]:
+        """The new actions."""
+        return [
+            each.row
+            for each in self.fresh
+            if each.part == ACTION and isinstance(each.row, DecisionRow) and each.key in written
+        ]
 
 
-def plan(batch: Iterable[Incoming], claimed: Set[str], digests: Mapping[str, bytes]) -> Plan:
-    """What to write, given which ids are new and what was stored under the others."""
-    made, unseen, recorded = Plan(), set(claimed), dict(digests)
+def plan(batch: Sequence[Incoming], claimed: Set[str], digests: Mapping[str, bytes]) -> Plan:
+    """What to write, given which ids are new and what was stored under the others.
+
+    Ratings and violations have no id of their own: to write one again changes nothing.
+    """
+    made, unseen, recorded = _as_often_as_said(batch), set(claimed), dict(digests)
     for incoming in batch:
         row, key = incoming.row, incoming.key
+        if isinstance(row, RatingRow | ViolationRow):
+            continue
         is_new = incoming.message_id in unseen
         unseen.discard(incoming.message_id)
         if isinstance(row, OutcomeRow):
@@ -76,6 +101,14 @@ def plan(batch: Iterable[Incoming], claimed: Set[str], digests: Mapping[str, byt
     return made
 
 
+def _as_often_as_said(batch: Sequence[Incoming]) -> Plan:
+    rows = [incoming.row for incoming in batch]
+    return Plan(
+        ratings=[row for row in rows if isinstance(row, RatingRow)],
+        violations=[row for row in rows if isinstance(row, ViolationRow)],
+    )
+
+
 def letter_of(incoming: Incoming, error: Refused) -> LetterRow:
     """The dead letter of a message that was understood and can't be accepted."""
     arrived = incoming.arrived
@@ -91,34 +124,7 @@ def letter_of(incoming: Incoming, error: Refused) -> LetterRow:
     )
 
 
-def reward_row(outcome: Joined) -> RewardRow:
-    """The experience that an outcome becomes: its reward."""
-    reward = reward_of(outcome.kind, outcome.facts)
-    return RewardRow(outcome.game, outcome.happened_at, outcome.decision, reward.total, as_json(reward.parts))
-
-
-def tallies(acted: Iterable[tuple[str, str]], joined: Sequence[Joined], rewards: Sequence[RewardRow]) -> list[Tally]:
-    """What the counters of NPCs grow by: an entry each."""
-    grown: defaultdict[tuple[str, str], list[Tally]] = defaultdict(list)
-    for who in acted:
-        grown[who].append(Tally(*who, 1, 0, 0.0, None))
-    for outcome, reward in zip(joined, rewards, strict=True):
-        who = (outcome.game, outcome.npc)
-        grown[who].append(Tally(*who, 0, 1, reward.reward, _rank(outcome.facts.get("rank"))))
-    return [_sum_of(parts) for parts in grown.values()]
-
-
-def _sum_of(parts: Sequence[Tally]) -> Tally:
-    ranks = [part.rank for part in parts if part.rank is not None]
-    return Tally(
-        parts[0].game,
-        parts[0].npc,
-        sum(part.decisions for part in parts),
-        sum(part.experiences for part in parts),
-        sum(part.reward_sum for part in parts),
-        ranks[-1] if ranks else None,
-    )
-
-
-def _rank(fact: Fact | None) -> int | None:
-    return fact if isinstance(fact, int) and not isinstance(fact, bool) and abs(fact) <= RANK_MAX else None
+def reward_row(outcome: Joined, registry: Registry) -> RewardRow:
+    """The experience that an outcome becomes: its reward, from nothing but what the game says came of it."""
+    reward = registry.reward(outcome.game, outcome.kind, outcome.action, outcome.facts)
+    return RewardRow(outcome.game, outcome.decision, outcome.happened_at, reward.total, as_json(reward.parts))

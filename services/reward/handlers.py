@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from hearthmind import ids
+from hearthmind.bus.bulk import Batches, acknowledge_all
 from hearthmind.bus.consume import Delivery, settle_delivery
 from hearthmind.bus.publish import Publisher
 from hearthmind.bus.settle import Retry, reason_of, settle
@@ -28,11 +30,12 @@ from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.flow import Consumer
 from hearthmind.store.engine import Connection, Engine, transaction
 from hearthmind.store.ingest import add_letters
-from hearthmind.store.keep import prune_inbox
+from hearthmind.store.read import lost
 from hearthmind.store.rows import OutcomeRow
 from hearthmind.telemetry import metrics, names, trace
 from services.reward.letters import letter_row
 from services.reward.reading import Incoming, readable_of
+from services.reward.registry import Registry
 from services.reward.settings import Reward
 from services.reward.transaction import confirmations, store, sweep
 
@@ -40,6 +43,12 @@ log = logging.getLogger("hearthmind.reward")
 
 BACKOFF_S = (0.1, 2.0)
 """The first and the longest pause before Postgres is tried again; what waits is stored within 5 s of its return."""
+
+READ_AT_ONCE = 8
+"""So many messages take less than half a millisecond: what Postgres says meanwhile is not left waiting for longer."""
+
+IN_HAND_MAX = 2
+"""Batches: one is stored and the next is read, while a third is fetched."""
 
 T = TypeVar("T")
 
@@ -56,18 +65,35 @@ class Done:
 class Handlers:
     """What is done with batches of messages, and what is done from time to time."""
 
-    def __init__(self, nc: Nats, publisher: Publisher, engine: Engine, settings: Reward) -> None:
+    def __init__(self, nc: Nats, publisher: Publisher, engine: Engine, settings: Reward, registry: Registry) -> None:
         self._nc = nc
         self._publisher = publisher
         self._engine = engine
         self._settings = settings
+        self._registry = registry
         self._in_hand: set[asyncio.Task[None]] = set()
-        self._storing = asyncio.Lock()
+        self._reading, self._storing = asyncio.Lock(), asyncio.Lock()
+        self._behind = 0
+        self._lost = (0, 0)
+        metrics.watch(names.INGESTION_BACKLOG, lambda: [(self._behind, {})])
+        metrics.watch(names.INCOMPLETE, self._incomplete)
 
-    async def on_experience(self, messages: Sequence[Msg], consumer: Consumer) -> None:
-        """Begins with a batch; returns when the one before it is done, so that while one is stored the next is fetched."""
-        self._in_hand.add(asyncio.create_task(self._work_on(messages, consumer)))
-        while len(self._in_hand) > 1:
+    def _incomplete(self) -> list[tuple[float, dict[str, str]]]:
+        """What Postgres said last of what is lost for good."""
+        return [
+            (number, {names.REASON: what}) for what, number in zip(names.INCOMPLETE_REASONS, self._lost, strict=True)
+        ]
+
+    async def keep_storing(self, batches: Batches, consumer: Consumer) -> None:
+        """Stores batch by batch; while one is stored, the next is fetched and read."""
+        while True:
+            if deliveries := await batches.fetch(self._settings.batch_max, self._settings.batch_wait_s):
+                await self.on_experience(deliveries, consumer)
+
+    async def on_experience(self, deliveries: Sequence[Delivery], consumer: Consumer) -> None:
+        """Begins with a batch; returns when there is room for another."""
+        self._in_hand.add(asyncio.create_task(self._work_on(deliveries, consumer)))
+        while len(self._in_hand) > IN_HAND_MAX:
             ended, self._in_hand = await asyncio.wait(self._in_hand, return_when=asyncio.FIRST_COMPLETED)
             for error in filter(None, (batch.exception() for batch in ended)):
                 log.error("a batch is left to the broker", exc_info=error)
@@ -77,15 +103,18 @@ class Handlers:
         if self._in_hand:
             await asyncio.wait(self._in_hand, timeout=within_s)
 
-    async def _work_on(self, messages: Sequence[Msg], consumer: Consumer) -> None:
+    async def _work_on(self, deliveries: Sequence[Delivery], consumer: Consumer) -> None:
         """Stores a batch, tells the games which outcomes are stored, and settles every message."""
-        deliveries = [Delivery(self._nc, message, consumer.deliveries_max) for message in messages]
         async with _held(deliveries, consumer.ack_wait_s / 3):
-            readable, settled = readable_of(deliveries)
+            self._behind = len(deliveries) + deliveries[-1].behind
+            async with self._reading:
+                readable, settled = await _read(deliveries)
             spans = [_span(incoming) for incoming in readable]
             async with self._storing:
                 done = await self._store(readable) if readable else []
-            await self._confirm(each.incoming for each in done if each.error is None)
+            self._behind -= len(deliveries)
+            metrics.observe(names.INGESTION_LAG, max(0.0, time.time() - deliveries[0].stored_s))
+            await self._confirm([each for each in done if each.error is None])
             for each, span in zip(done, spans, strict=True):
                 _end(span, each)
                 settled.append((_delivery(each.incoming), each.error))
@@ -93,7 +122,7 @@ class Handlers:
 
     async def on_dead(self, messages: Sequence[Msg], consumer: Consumer) -> None:
         """Files dead letters. One that can't be filed stays in its stream, and never becomes another."""
-        deliveries = [Delivery(self._nc, message, consumer.deliveries_max) for message in messages]
+        deliveries = [Delivery.of(self._nc, message, consumer.deliveries_max) for message in messages]
         async with _held(deliveries, consumer.ack_wait_s / 3):
             for delivery in deliveries:
                 try:
@@ -108,22 +137,17 @@ class Handlers:
     async def keep_sweeping(self) -> None:
         """Looks for outcomes that were left behind, again and again."""
         while True:
-            swept = await self._attempt("sweep", partial(sweep, settings=self._settings))
-            if swept is None or swept < self._settings.sweep_max:
+            swept = await self._attempt("sweep", partial(sweep, settings=self._settings, registry=self._registry))
+            self._lost = await self._attempt("count", lost) or self._lost
+            if swept is None or len(swept) < self._settings.sweep_max:
                 await asyncio.sleep(self._settings.sweep_every_s)
-
-    async def keep_pruning(self) -> None:
-        """Shortens the inbox, again and again."""
-        while True:
-            await self._attempt("prune", partial(prune_inbox, age_s=self._settings.inbox_kept_s))
-            await asyncio.sleep(self._settings.prune_every_s)
 
     # ---- storing ---------------------------------------------------------------------------------------------------
 
     async def _store(self, batch: Sequence[Incoming]) -> list[Done]:
         """Stores a batch; where that fails, its halves, down to the one message that is the reason."""
         try:
-            rewarded = await self._patiently(partial(store, batch=batch))
+            rewarded = await self._patiently(partial(store, batch=batch, registry=self._registry))
         except Exception as error:
             if len(batch) == 1:
                 return [Done(batch[0], error)]
@@ -158,27 +182,38 @@ class Handlers:
 
     # ---- answering -------------------------------------------------------------------------------------------------
 
-    async def _confirm(self, stored: Iterable[Incoming]) -> None:
-        for message in confirmations(stored):
+    async def _confirm(self, stored: Sequence[Done]) -> None:
+        rewards = {each.incoming.key: each.reward for each in stored if each.reward is not None}
+        for message in confirmations((each.incoming for each in stored), rewards):
             try:
                 await self._nc.publish(ids.stored_subject(message.game), encode(message))
             except NatsError as error:
                 log.warning("%s was not told of %d outcomes: %s", message.game, len(message.decisions), error)
 
     async def _settle(self, settled: Iterable[tuple[Delivery, BaseException | None]]) -> None:
-        refused = []
-        for delivery, error in settled:
-            if error is None:
-                await delivery.acknowledge()
-            else:
-                refused.append(self._refuse(delivery, error))
-        await asyncio.gather(*refused)
+        both = list(settled)
+        await acknowledge_all(self._nc, (delivery for delivery, error in both if error is None))
+        await asyncio.gather(*(self._refuse(delivery, error) for delivery, error in both if error is not None))
 
     async def _refuse(self, delivery: Delivery, error: BaseException) -> None:
         try:
             await settle_delivery(delivery, error, self._publisher)
         except HearthmindError as cause:
             log.warning("%s is left to the broker: %s", delivery.subject, cause)
+
+
+async def _read(
+    deliveries: Sequence[Delivery],
+) -> tuple[list[Incoming], list[tuple[Delivery, BaseException | None]]]:
+    """Reads a batch, a few messages at a time: otherwise Postgres would wait meanwhile for more of the batch before."""
+    readable: list[Incoming] = []
+    settled: list[tuple[Delivery, BaseException | None]] = []
+    for start in range(0, len(deliveries), READ_AT_ONCE):
+        some, others = readable_of(deliveries[start : start + READ_AT_ONCE])
+        readable += some
+        settled += others
+        await asyncio.sleep(0)
+    return readable, settled
 
 
 def _delivery(incoming: Incoming) -> Delivery:
@@ -215,7 +250,7 @@ async def _give_up_or_retry(delivery: Delivery, error: Exception) -> None:
 def _span(incoming: Incoming) -> trace.Span | None:
     """A span for an outcome whose trace is sampled; the others cost one look at their headers."""
     row, arrived = incoming.row, incoming.arrived
-    if row.trace_id is None or not isinstance(row, OutcomeRow):
+    if not isinstance(row, OutcomeRow) or row.trace_id is None:
         return None
     attributes = {
         names.MESSAGING_SYSTEM: "nats",

@@ -7,7 +7,7 @@ from hearthmind.bus.dead import DELIVERED, REASON, SUBJECT
 from hearthmind.bus.publish import MSG_ID
 from hearthmind.store.rows import LetterRow
 from hearthmind.store.storable import storable_text
-from services.reward.reading import Arrived, headers_json
+from services.reward.records import Arrived, headers_json
 
 _GAME_AT = {"game": 1, "mind": 2, "observation": 2, "event": 2}
 """Where the game stands in a subject, by the subject's first word."""

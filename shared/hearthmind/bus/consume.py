@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 from nats.aio.client import Client as Nats
@@ -55,19 +56,20 @@ class Delivery:
         "subject",
     )
 
-    def __init__(self, nc: Nats, msg: Msg, deliveries_max: int) -> None:
-        tokens = msg.reply.split(".")
-        self._nc = nc
-        self.subject = msg.subject
-        self.data = msg.data
-        self.headers: dict[str, str] = msg.headers or {}
-        self.reply = msg.reply
-        self.stream, self.consumer = tokens[-7], tokens[-6]
-        self.attempt = Attempt(int(tokens[-5]), deliveries_max)
-        self.sequence = int(tokens[-4])
-        self.stored_s = int(tokens[-2]) / 1e9
-        self.behind = int(tokens[-1])
+    def __init__(  # of all these, none is left out
+        self, nc: Nats, subject: str, reply: str, headers: dict[str, str], data: bytes, deliveries_max: int
+    ) -> None:
+        *_, stream, consumer, delivered, sequence, _, stored_ns, behind = reply.split(".")
+        self._nc, self.subject, self.reply, self.headers, self.data = nc, subject, reply, headers, data
+        self.stream, self.consumer = stream, consumer
+        self.attempt = _attempt(delivered, deliveries_max)
+        self.sequence, self.stored_s, self.behind = int(sequence), int(stored_ns) / 1e9, int(behind)
         self.settled = False
+
+    @classmethod
+    def of(cls, nc: Nats, msg: Msg, deliveries_max: int) -> Delivery:
+        """A message as nats-py hands it over."""
+        return cls(nc, msg.subject, msg.reply, msg.headers or {}, msg.data, deliveries_max)
 
     async def acknowledge(self) -> None:
         """It is done; the broker forgets it."""
@@ -89,6 +91,11 @@ class Delivery:
             await self._nc.publish(self.reply, word)
         except (OutboundBufferLimitError, ConnectionClosedError):
             log.debug("not settled, since the broker is away; it will be delivered again")
+
+
+@lru_cache
+def _attempt(delivered: str, deliveries_max: int) -> Attempt:
+    return Attempt(int(delivered), deliveries_max)
 
 
 async def settle_delivery(delivery: Delivery, error: BaseException | None, publisher: Publisher) -> None:
@@ -223,12 +230,12 @@ class Consuming:
         tokens = msg.reply.split(".")
         pull = self._pulls.get((tokens[-7], tokens[-6]))
         if pull is None:
-            await Delivery(self._nc, msg, 0).retry(0.001)
+            await Delivery.of(self._nc, msg, 0).retry(0.001)
             return
         pull.heard_s = time.monotonic()
         is_current = number == pull.number  # otherwise it was under way when its pull was taken back
         pull.open_for -= is_current
-        self._deliver(pull, Delivery(self._nc, msg, pull.deliveries_max))
+        self._deliver(pull, Delivery.of(self._nc, msg, pull.deliveries_max))
         if is_current and pull.open_for == 0:
             await self._ask(pull)
 
@@ -293,3 +300,13 @@ async def _close(inbox: Subscription | None) -> None:
     if inbox:
         with contextlib.suppress(NatsError, TimeoutError):
             await inbox.drain()  # type: ignore[no-untyped-call]
+
+
+async def unread(nc: Nats, stream: str, consumer: str) -> int:
+    """How many messages left a stream before its reader was done with them, and never can be; 0 where this user may not ask."""
+    try:
+        state = (await nc.jetstream().stream_info(stream)).state
+        floor = (await nc.jetstream().consumer_info(stream, consumer)).ack_floor
+    except (HearthmindError, NatsError, TimeoutError):
+        return 0
+    return max(0, state.first_seq - 1 - (floor.stream_seq if floor else 0))

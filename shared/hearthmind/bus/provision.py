@@ -127,20 +127,31 @@ async def _make_leases(js: JetStreamContext) -> None:
 
 def buckets() -> tuple[StreamConfig, ...]:
     """The buckets, but for that of the leases."""
-    return _registry(), _adapters(), _answers()
+    return _registry(), _minds(), _adapters(), _answers(), _claims()
 
 
 def _registry() -> StreamConfig:
-    """A key-value bucket as its clients expect one, with a few earlier values of each key."""
+    """What is in force, with a few earlier values of each key."""
+    return _key_value(flow.REGISTRY, values_max=8)
+
+
+def _minds() -> StreamConfig:
+    """Freezes, each until its own end, and bans until they are lifted."""
+    return _key_value(flow.MINDS, values_max=1, message_ttl=True)
+
+
+def _key_value(bucket: str, *, values_max: int, message_ttl: bool = False) -> StreamConfig:
+    """A key-value bucket as its clients expect one; full, it refuses, since what is in force must not go."""
     return StreamConfig(
-        name=f"KV_{flow.REGISTRY}",
-        subjects=[f"$KV.{flow.REGISTRY}.>"],
+        name=f"KV_{bucket}",
+        subjects=[f"$KV.{bucket}.>"],
         storage=StorageType.FILE,
-        max_msgs_per_subject=8,
+        max_msgs_per_subject=values_max,
         max_bytes=64 * flow.MIB,
         discard=DiscardPolicy.NEW,
         allow_rollup_hdrs=True,
         allow_direct=True,
+        allow_msg_ttl=message_ttl or None,
     )
 
 
@@ -166,6 +177,20 @@ def _answers() -> StreamConfig:
         max_age=flow.ANSWERS_KEPT_S,
         max_msgs_per_subject=1,
         max_bytes=flow.ANSWERS_BYTES_MAX,
+        duplicate_window=1,
+        allow_direct=True,
+    )
+
+
+def _claims() -> StreamConfig:
+    """Claims, in memory: what is created stays as it is until it is gone by itself."""
+    return StreamConfig(
+        name=f"KV_{flow.CLAIMS}",
+        subjects=[f"$KV.{flow.CLAIMS}.*.*.*"],
+        storage=StorageType.MEMORY,
+        max_age=flow.CLAIMS_KEPT_S,
+        max_msgs_per_subject=1,
+        max_bytes=flow.CLAIMS_BYTES_MAX,
         duplicate_window=1,
         allow_direct=True,
     )

@@ -1,4 +1,4 @@
-"""What is in force: a key-value bucket that every service has a copy of, kept fresh by what is written to it.
+"""What is in force, and what minds may: a key-value bucket that every service has a copy of, kept fresh by what is written to it.
 
 The law: after `start`, a key's value here is one that was stored, and the newest one at the latest `REFRESH_EVERY_S` after it
 was stored, however many announcements were missed meanwhile.
@@ -41,14 +41,20 @@ class _Entry(msgspec.Struct):
 class Registry:
     """A copy of the bucket in memory."""
 
-    def __init__(self, nc: Nats, on_change: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, nc: Nats, on_change: Callable[[str], None] = lambda _: None, bucket: str = REGISTRY, under: str = ""
+    ) -> None:
+        """With `under` only what is written below that prefix is heard at once; everything else with the next refresh."""
         self._nc = nc
+        self._bucket = bucket
+        self._subject = f"$KV.{bucket}."
+        self._heard = f"$KV.{bucket}.{under}>"
         self._on_change = on_change
         self._entries: dict[str, _Entry] = {}
 
     async def start(self) -> Registry:
         """Listens, then reads everything, so that nothing falls in between."""
-        await self._nc.subscribe(f"$KV.{REGISTRY}.>", cb=self._on_written)
+        await self._nc.subscribe(self._heard, cb=self._on_written)
         await self.refresh()
         return self
 
@@ -56,10 +62,14 @@ class Registry:
         """Reads everything again from time to time: announcements are not kept for who is away."""
         while True:
             await asyncio.sleep(REFRESH_EVERY_S)
-            try:
-                await self.refresh()
-            except (NatsError, TimeoutError, Unavailable) as error:
-                log.warning("the registry could not be read again: %s", error)
+            await self.look_again()
+
+    async def look_again(self, within_s: float = 5.0) -> None:
+        """Reads everything now, as far as the broker lets it."""
+        try:
+            await self.refresh(within_s)
+        except (NatsError, TimeoutError, Unavailable) as error:
+            log.warning("the bucket %s could not be read again: %s", self._bucket, error)
 
     def get(self, key: str) -> bytes | None:
         """The value of a key."""
@@ -75,7 +85,7 @@ class Registry:
         known = self._entries.get(key)
         headers = {"Nats-Expected-Last-Subject-Sequence": str(known.revision if known else 0)}
         try:
-            stored = await self._nc.jetstream(timeout=5).publish(f"$KV.{REGISTRY}.{key}", value, headers=headers)
+            stored = await self._nc.jetstream(timeout=5).publish(f"{self._subject}{key}", value, headers=headers)
         except BadRequestError as error:
             if error.err_code == _WRONG_LAST_SEQUENCE:
                 raise Taken(key=key) from None
@@ -87,8 +97,8 @@ class Registry:
         inbox = f"{self._nc._inbox_prefix.decode()}.registry{secrets.token_hex(6)}"
         answers = await self._nc.subscribe(inbox, max_msgs=KEYS_MAX + 1)
         try:
-            wanted = msgspec.json.encode({"multi_last": [f"$KV.{REGISTRY}.>"], "batch": KEYS_MAX})
-            await self._nc.publish(f"$JS.API.DIRECT.GET.KV_{REGISTRY}", wanted, reply=inbox)
+            wanted = msgspec.json.encode({"multi_last": [f"{self._subject}>"], "batch": KEYS_MAX})
+            await self._nc.publish(f"$JS.API.DIRECT.GET.KV_{self._bucket}", wanted, reply=inbox)
             async with asyncio.timeout(within_s):
                 while await self._read(await answers.next_msg(timeout=within_s)):
                     pass
@@ -102,8 +112,8 @@ class Registry:
         if status in ("204", "404"):  # the end, or nothing there yet
             return False
         if status:
-            raise Unavailable(what="the registry", why=f"{status} {headers.get('Description', '')}")
-        key = headers["Nats-Subject"].removeprefix(f"$KV.{REGISTRY}.")
+            raise Unavailable(what=f"the bucket {self._bucket}", why=f"{status} {headers.get('Description', '')}")
+        key = headers["Nats-Subject"].removeprefix(self._subject)
         self._take(key, msg.data, int(headers["Nats-Sequence"]))
         return True
 
@@ -112,11 +122,11 @@ class Registry:
 
         The announcement may come before it is stored; what is not there in the end is read with the next refresh.
         """
-        key = msg.subject.removeprefix(f"$KV.{REGISTRY}.")
+        key = msg.subject.removeprefix(self._subject)
         for pause_s in LOOK_AFTER_S:
             await asyncio.sleep(pause_s)
             with contextlib.suppress(NatsError, TimeoutError):
-                said = await self._nc.jetstream(timeout=5).get_last_msg(f"KV_{REGISTRY}", msg.subject, direct=True)
+                said = await self._nc.jetstream(timeout=5).get_last_msg(f"KV_{self._bucket}", msg.subject, direct=True)
                 self._take(key, said.data or b"", said.seq or 0)
                 if said.data == msg.data:
                     return

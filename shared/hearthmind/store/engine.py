@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import CheckViolation
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import URL, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -87,24 +88,30 @@ async def transaction(engine: Engine) -> AsyncIterator[Connection]:
             yield connection
     except PoolTimeout as error:
         raise Unavailable(what="Postgres", why="all connections are in use") from error
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:
         meant = meaning_of(error)
         if meant is None:
             raise
         raise meant from error
 
 
-def meaning_of(error: DBAPIError) -> HearthmindError | None:
+def meaning_of(error: DBAPIError | psycopg.Error) -> HearthmindError | None:
     """Of the database's errors only a few are about what was to be stored; the others are about its own state.
 
-    A missing table or a full disk is such a state: the message waits until somebody has mended it.
+    A missing table or a full disk is such a state: the message waits until somebody has mended it. COPY speaks with the
+    driver itself, whose errors SQLAlchemy does not wrap.
     """
-    sqlstate = getattr(error.orig, "sqlstate", None) or ""
-    why = str(error.orig).partition("\n")[0]
-    if sqlstate.startswith(_MESSAGES_FAULT) or isinstance(error, DataError):
+    said = error.orig if isinstance(error, DBAPIError) else error
+    sqlstate = getattr(said, "sqlstate", None) or ""
+    why = str(said).partition("\n")[0]
+    if sqlstate.startswith(_MESSAGES_FAULT) or isinstance(said, psycopg.DataError):
         return Malformed(message="message", why=f"Postgres can't store it ({why})")
+    if isinstance(said, CheckViolation) and not said.diag.constraint_name:
+        return Unavailable(
+            what="Postgres", why="a partition was made meanwhile"
+        )  # for a row on its way to where it was before
     if sqlstate.startswith(_OUR_FAULT):
         return None
-    if sqlstate or isinstance(error, OperationalError | InterfaceError):
-        return Unavailable(what="Postgres", why=why or type(error.orig).__name__)
+    if sqlstate or isinstance(said, psycopg.OperationalError | psycopg.InterfaceError):
+        return Unavailable(what="Postgres", why=why or type(said).__name__)
     return None

@@ -13,8 +13,10 @@ import psycopg
 from psycopg import sql
 
 from hearthmind.errors import CannotStart, Unavailable
+from hearthmind.store import partitions
 from hearthmind.store.engine import driver_url
 from hearthmind.store.tables import metadata
+from hearthmind.store.violations import audit, violations
 
 Right = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 Statement = sql.SQL | sql.Composed
@@ -24,18 +26,29 @@ READER = "reader"
 
 GRANTS: Mapping[str, Mapping[str, tuple[Right, ...]]] = {
     "reward": {
-        "games": ("INSERT",),
+        "games": ("SELECT", "INSERT"),
         "npcs": ("SELECT", "INSERT", "UPDATE"),
-        "decisions": ("SELECT", "INSERT", "UPDATE"),
-        "outcomes": ("SELECT", "INSERT", "UPDATE"),
-        "experiences": ("INSERT",),
+        "personas": ("SELECT", "INSERT", "UPDATE"),
+        "variants": ("SELECT", "INSERT", "UPDATE"),
+        "training_metrics": ("SELECT", "INSERT", "UPDATE"),
+        "decisions": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "outcomes": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+        "experiences": ("SELECT", "INSERT", "UPDATE"),
+        "links": ("SELECT", "INSERT", "DELETE"),
+        "documents": ("SELECT", "INSERT"),
+        "ratings": ("SELECT", "INSERT", "UPDATE"),
         "texts": ("INSERT",),
         "inbox": ("SELECT", "INSERT", "DELETE"),
         "dead_letters": ("INSERT",),
+        violations.name: ("SELECT", "INSERT"),
+        audit.name: ("INSERT",),
     },
     READER: dict.fromkeys(metadata.tables, ("SELECT",)),
 }
 """What a role may do with a table; with one that it does not name, nothing."""
+
+INGESTS = ("reward",)
+"""Whose rows come by way of temporary tables, and who looks after partitions."""
 
 
 class NotTheOwner(CannotStart):
@@ -65,6 +78,8 @@ def _closed_to_all(connection: psycopg.Connection) -> Iterator[Statement]:
     """Otherwise every role may connect, and look into the schema."""
     yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(_database(connection))
     yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    for function in partitions.FUNCTIONS:
+        yield sql.SQL("REVOKE ALL ON FUNCTION {} FROM PUBLIC").format(sql.Identifier(function))
 
 
 def _make_role(connection: psycopg.Connection, role: str, password: str) -> None:
@@ -83,6 +98,10 @@ def _rights(connection: psycopg.Connection, role: str, tables: Mapping[str, tupl
     for table, rights in tables.items():
         words = sql.SQL(", ").join(map(sql.SQL, rights))
         yield sql.SQL("GRANT {} ON {} TO {}").format(words, sql.Identifier(table), to)
+    if role in INGESTS:
+        yield sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(_database(connection), to)
+        for function in partitions.CALLED:
+            yield sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.Identifier(function), to)
 
 
 def _database(connection: psycopg.Connection) -> sql.Identifier:

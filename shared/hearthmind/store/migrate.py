@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from hearthmind.errors import CannotStartYet, Unavailable
+from hearthmind.errors import CannotStart, CannotStartYet, Unavailable
+from hearthmind.store import violations as _violations  # noqa: F401 (its tables belong to the schema)
 from hearthmind.store.engine import driver_url
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "migrations"
@@ -23,9 +25,20 @@ _ONE_AT_A_TIME = 0x4EA47
 """The advisory lock of migrations."""
 
 
+_NO_EXTENSION = ("0A000", "58P01", "42501")
+"""Not available, no file for it, not allowed."""
+
+
 class SchemaInUse(CannotStartYet):
     """The schema could not be changed within {lock_timeout_s:g} s, since something holds a lock: {why}. Nothing was
     changed; stop long transactions, or try again at a quieter time.
+    """
+
+
+class NoVectors(CannotStart):
+    """Postgres has no extension `vector` that this user may add ({why}). Install pgvector beside the server (the package
+    postgresql-18-pgvector, or an image that has it, such as the one in compose.yaml); where only a superuser may add it, let one
+    run CREATE EXTENSION vector in this database. Then try again.
     """
 
 
@@ -58,11 +71,14 @@ def _migrating(url: str, lock_timeout_s: float) -> Iterator[Connection]:
             connection.execute(text(f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}"))
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
             yield connection
-    except DBAPIError as error:
-        why = str(error.orig).partition("\n")[0]
-        if getattr(error.orig, "sqlstate", None) == "55P03":
+    except (DBAPIError, psycopg.Error) as error:
+        said = error.orig if isinstance(error, DBAPIError) else error
+        why, sqlstate = str(said).partition("\n")[0], getattr(said, "sqlstate", None)
+        if sqlstate == "55P03":
             raise SchemaInUse(lock_timeout_s=lock_timeout_s, why=why) from error
-        if isinstance(error, OperationalError):
+        if sqlstate in _NO_EXTENSION and "extension" in why:
+            raise NoVectors(why=why) from error
+        if isinstance(said, psycopg.OperationalError):
             raise Unavailable(what="Postgres", why=why) from error
         raise
     finally:

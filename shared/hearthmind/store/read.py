@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Table, Text, cast, func, literal_column, select, union
+from sqlalchemy import BigInteger, Double, Select, Table, Text, cast, func, literal_column, select, tuple_, union
 
 from hearthmind.store.engine import Connection
-from hearthmind.store.tables import dead_letters, decisions, experiences, games, npcs, outcomes, texts
+from hearthmind.store.tables import dead_letters, decisions, experiences, games, npcs, outcomes, texts, training_metrics
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """How much there is of everything."""
+    """How much there is of everything: read from counters, and as fast with ten million experiences."""
 
     games: int
     npcs: int
     decisions: int
-    outcomes: int
+    experiences: int
+    reward_mean: float | None
     parked: int
     """Outcomes whose decision has not come yet."""
-    experiences: int
     doubled: int
-    """Experiences beyond the first of their decision. Anything but 0 is a bug."""
+    """Of the newest experiences, those beyond the first of their decision. Anything but 0 is a bug."""
     dead_letters: int
-    reward_mean: float | None
-    by_source: Mapping[str, int]
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -65,28 +63,51 @@ class EpisodeTotals(msgspec.Struct, frozen=True):
     reward_mean: float | None = None
 
 
-_NUMBERS = select(
-    select(func.count()).select_from(games).scalar_subquery().label("games"),
-    select(func.count()).select_from(npcs).scalar_subquery().label("npcs"),
-    select(func.count()).where(decisions.c.action.is_not(None)).scalar_subquery().label("decisions"),
-    select(func.count()).select_from(outcomes).scalar_subquery().label("outcomes"),
-    select(func.count()).where(outcomes.c.settled_at.is_(None)).scalar_subquery().label("parked"),
-    select(func.count()).select_from(experiences).scalar_subquery().label("experiences"),
-    select(func.count() - func.count(func.distinct(func.concat(experiences.c.game, "/", experiences.c.decision))))
-    .select_from(experiences)
-    .scalar_subquery()
-    .label("doubled"),
-    select(func.count()).select_from(dead_letters).scalar_subquery().label("dead_letters"),
-    select(func.avg(experiences.c.reward)).scalar_subquery().label("reward_mean"),
+NEWEST = 2_000
+"""Among so many experiences doubled ones are looked for."""
+
+_newest = (
+    select(experiences.c.game, experiences.c.decision)
+    .where(experiences.c.long_term_at.is_(None))  # their index is by time
+    .order_by(experiences.c.happened_at.desc())
+    .limit(NEWEST)
+    .subquery()
 )
-_BY_SOURCE = select(experiences.c.source, func.count().label("number")).group_by(experiences.c.source)
+
+
+def _number(of: Select[Any]) -> Any:
+    return of.scalar_subquery()
+
+
+_TOTALS = {
+    "games": _number(select(func.count()).select_from(games)),
+    "npcs": _number(select(func.count()).select_from(npcs)),
+    "decisions": _number(select(cast(func.coalesce(func.sum(npcs.c.decisions), 0), BigInteger))),
+    "experiences": _number(select(cast(func.coalesce(func.sum(npcs.c.experiences), 0), BigInteger))),
+    "reward_mean": _number(
+        select(func.sum(npcs.c.reward_sum) / cast(func.nullif(func.sum(npcs.c.experiences), 0), Double))
+    ),
+    "parked": _number(select(func.count()).where(outcomes.c.settled_at.is_(None))),
+    "doubled": _number(select(func.count() - func.count(func.distinct(tuple_(_newest.c.game, _newest.c.decision))))),
+    "dead_letters": _number(select(func.count()).select_from(dead_letters)),
+}
+_NUMBERS = select(*(number.label(name) for name, number in _TOTALS.items()))
+
+
+_LOST = select(
+    func.coalesce(func.sum(training_metrics.c.undetailed), 0), func.coalesce(func.sum(training_metrics.c.unknown), 0)
+)
+
+
+async def lost(connection: Connection) -> tuple[int, int]:
+    """Of how many experiences the detail, and of how many the whole decision, is lost for good."""
+    undetailed, unknown = (await connection.execute(_LOST)).one()
+    return int(undetailed), int(unknown)
 
 
 async def totals(connection: Connection) -> Totals:
     """The totals over all games."""
-    numbers = (await connection.execute(_NUMBERS)).one()._asdict()
-    by_source = {row.source: row.number for row in await connection.execute(_BY_SOURCE)}
-    return Totals(**numbers, by_source=by_source)
+    return Totals(**(await connection.execute(_NUMBERS)).one()._asdict())
 
 
 async def record_of(connection: Connection, decision: str) -> Record:

@@ -8,9 +8,9 @@ import msgspec
 
 from hearthmind import ids
 from hearthmind.bus.settle import Attempt
-from hearthmind.store.rows import DecisionRow, Joined, OutcomeRow
-from services.reward.batch import Plan, plan, reward_row, tallies
-from services.reward.reading import ACTION, DETAIL, OUTCOME, Incoming
+from hearthmind.store.rows import DecisionRow, OutcomeRow, RatingRow
+from services.reward.batch import Plan, plan
+from services.reward.reading import ACTION, DETAIL, OUTCOME, RATING, Incoming
 from services.reward.transaction import STORED_MAX, confirmations
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
@@ -28,30 +28,15 @@ class Came(msgspec.Struct):
 
 def decided(part: str, npc: str = "p1", action: str | None = None, tier: str | None = None) -> Incoming:
     decision = "d1"
-    row = DecisionRow("realm", decision, npc, "combat", "main", None, action=action, tier=tier)
+    at = NOW if part == ACTION else None
+    row = DecisionRow("realm", decision, npc, "combat", "main", None, decided_at=at, action=action, tier=tier)
     return Incoming(Came(), part, ids.message_id("realm", npc, decision, part), row)
 
 
 def happened(decision: str = "d1", npc: str = "p1", digest: bytes = b"1", game: str = "realm") -> Incoming:
     row = OutcomeRow(
-        game,
-        NOW,
-        decision,
-        npc,
-        "combat",
-        "main",
-        "raid",
-        "{}",
-        "platform",
-        "",
-        True,
-        "{}",
-        "{}",
-        0,
-        None,
-        digest,
-        1,
-        None,
+        *(game, decision, NOW, npc, "combat", "main", "raid", "{}", "platform", "", True, "{}", b"key", 0, None, "[]"),
+        *(None, None, None, None, digest, 1, None),
     )
     return Incoming(Came(), OUTCOME, ids.message_id(game, npc, decision, OUTCOME), row)
 
@@ -66,7 +51,7 @@ def test_halves_of_a_decision_become_one_row_in_either_order() -> None:
         made = plan(batch, ids_of(*batch), {})
         (row,) = made.decisions.values()
         assert (row.action, row.tier) == ("raid", "critical")
-        assert made.acted({("realm", "d1")}) == [("realm", "p1")]
+        assert made.acted({("realm", "d1")}) == [action.row]
         assert not made.letters
 
 
@@ -106,23 +91,19 @@ def test_a_decision_belongs_to_one_npc() -> None:
     assert made.acted(written=set()) == []
 
 
-def test_counters_grow_by_npc_and_the_last_rank_stays() -> None:
-    joined = [
-        Joined("realm", NOW, "d1", "p1", "combat", {"victory": True, "rank": 9}),
-        Joined("realm", NOW, "d2", "p1", "combat", {"victory": False, "rank": 8}),
-        Joined("realm", NOW, "d3", "p1", "combat", {"rank": 10**300}),
-        Joined("realm", NOW, "d4", "p2", "chat", {"rank": True}),
-    ]
-    rewards = [reward_row(each) for each in joined]
-    grown = tallies([("realm", "p1"), ("realm", "p3")], joined, rewards)
-    assert sorted(grown) == [
-        ("realm", "p1", 1, 3, 0.0, 8),
-        ("realm", "p2", 0, 1, 0.0, None),
-        ("realm", "p3", 1, 0, 0.0, None),
-    ]
+def test_ratings_and_violations_are_written_as_often_as_they_are_said() -> None:
+    rated = Incoming(Came(), RATING, "r", RatingRow("realm", "d1", "reply", "ann", "p1", 1.0, NOW))
+    made = plan([rated, rated], set(), {})
+    assert made.ratings == [rated.row] * 2
+    assert not made.fresh
 
 
 def test_confirmations_name_each_decision_once_by_game_and_stay_small() -> None:
     batch = [happened(f"d{number}") for number in range(STORED_MAX + 1)]
     told = confirmations([*batch, batch[0], happened(game="other"), decided(ACTION)])
     assert [(each.game, len(each.decisions)) for each in told] == [("realm", STORED_MAX), ("realm", 1), ("other", 1)]
+
+
+def test_confirmations_say_what_was_worth_how_much_as_far_as_that_is_known() -> None:
+    (told,) = confirmations([happened("d1"), happened("d2")], {("realm", "d2"): 0.5, ("other", "d1"): 9.0})
+    assert told.rewards == {"d2": 0.5}

@@ -12,8 +12,10 @@ from hearthmind.bus.settle import Attempt
 from hearthmind.bus.wire import MESSAGE_BYTES_MAX, encode
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
+from hearthmind.contracts.inference import Turn
 from hearthmind.contracts.observation import Heard
-from hearthmind.contracts.outcome import Executed, OutcomeObserved
+from hearthmind.contracts.outcome import Executed, OutcomeObserved, ReplyRated
+from hearthmind.contracts.policy import PolicyViolated
 from hearthmind.contracts.wire import Unknown
 from hearthmind.errors import HearthmindError, Malformed, TooLarge, UnknownVersion
 from hearthmind.store.rows import DecisionRow, OutcomeRow
@@ -50,13 +52,13 @@ def an_outcome(**changes: object) -> OutcomeObserved:
 def the_row(came: Came) -> DecisionRow | OutcomeRow:
     incoming = read(came)
     assert isinstance(incoming, Incoming)
+    assert isinstance(incoming.row, DecisionRow | OutcomeRow)
     return incoming.row
 
 
-def outcome_row(outcome: OutcomeObserved) -> OutcomeRow:
-    row = the_row(Came(ids.outcome_subject("realm", "p1"), encode(outcome)))
-    assert isinstance(row, OutcomeRow)
-    return row
+def bodies(incoming: Incoming) -> dict[bytes, str]:
+    """The big texts, by their keys."""
+    return {row.key: row.body for row in incoming.documents}
 
 
 def test_action_and_detail_are_halves_of_one_decision() -> None:
@@ -88,7 +90,8 @@ def test_action_and_detail_are_halves_of_one_decision() -> None:
     assert isinstance(chosen, DecisionRow)
     assert [text[2:] for text in made.texts] == [(0, "p1", "ann", "hello"), (1, "p1", "bob", "bye")]
     assert "hello" not in (made.row.observation or "")
-    assert '"state":{"wood": 12}' in (made.row.observation or "")
+    assert bodies(made)[made.row.state or b""] == '{"wood": 12}'
+    assert made.row.features
     whole = made.row.and_also(chosen)
     assert whole == chosen.and_also(made.row)
     assert (whole.action, whole.epoch, whole.trace_id) == ("raid", 5, SAMPLED[3:35])
@@ -117,8 +120,68 @@ def test_a_game_can_not_send_actions() -> None:
 
 
 def test_a_message_from_the_future_is_passed_over() -> None:
-    came = Came("game.realm.outcome.p1", b'{"type":"reply_rated","v":1,"game":"realm","score":3}')
-    assert read(came) == Unknown(said="reply_rated")
+    came = Came("game.realm.outcome.p1", b'{"type":"omen_seen","v":1,"game":"realm","score":3}')
+    assert read(came) == Unknown(said="omen_seen")
+
+
+def test_the_state_the_prompt_and_the_answer_are_documents_and_earlier_decisions_links() -> None:
+    prompt = (Turn("system", "who you are"), Turn("user", "what now\0"))
+    detail = DecisionMade(
+        decision="d1",
+        game="realm",
+        npc="p1",
+        kind="combat",
+        attempt=1,
+        epoch=5,
+        partition=2,
+        tier="critical",
+        source="model",
+        observation=an_observation(id="d1", npc="p1"),
+        prompt=prompt,
+        answer="words",
+        related=("d0", "d0", "d1"),
+    )
+    made = read(Came(ids.decision_subject("realm", "p1"), encode(detail)))
+    assert isinstance(made, Incoming)
+    row = made.row
+    assert isinstance(row, DecisionRow)
+    said = bodies(made)
+    turns = msgspec.json.decode(row.prompt or "")
+    assert [(role, said[bytes.fromhex(key)]) for role, key in turns] == [
+        ("system", "who you are"),
+        ("user", "what now\ufffd"),
+    ]
+    assert said[row.answer or b""] == "words"
+    assert '"name":"' in said[row.legal_actions or b""]
+    assert row.related == '["d0"]'
+    assert [link[1:4] for link in made.links] == [("d0", "d1", "recalls")]
+
+
+def test_a_rating_and_a_violation_are_read() -> None:
+    rated = ReplyRated(decision="d1", game="realm", npc="p1", rater="ann", score=0.5)
+    row = read(Came(ids.rating_subject("realm", "p1"), encode(rated)))
+    assert isinstance(row, Incoming)
+    assert row.row[:6] == ("realm", "d1", "reply", "ann", "p1", 0.5)
+    heard = an_observation(id="d1", npc="p1", texts=(Heard(speaker="ann", text="a secret"),))
+    forbidden = PolicyViolated(
+        decision="d1", game="realm", npc="p1", kind="chat", rule="spam", why="no", action="say", observation=heard
+    )
+    violation = read(Came(ids.violation_subject("realm", "p1"), encode(forbidden)))
+    assert isinstance(violation, Incoming)
+    assert "secret" not in str(violation.row)
+
+
+@pytest.mark.parametrize("number", ["1e200000", "1E+100000", "-1e-100000", "1" * 150_000, "[1, 2.5e123456]"])
+def test_a_number_that_postgres_can_not_read_is_refused(number: str) -> None:
+    body = encode(an_outcome()).replace(b'"state_after":{}', b'"state_after":{"a":%s}' % number.encode())
+    with pytest.raises(Malformed, match="Postgres can't store it"):
+        read(Came("game.realm.outcome.p1", body))
+
+
+@pytest.mark.parametrize("harmless", ['"x1e200000"', "1e300", '"' + "1" * 150_000 + '"'])
+def test_what_only_looks_like_one_is_not(harmless: str) -> None:
+    body = encode(an_outcome()).replace(b'"state_after":{}', b'"state_after":{"a":%s}' % harmless.encode())
+    assert isinstance(read(Came("game.realm.outcome.p1", body)), Incoming)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +212,12 @@ def test_what_postgres_has_no_word_for_is_replaced() -> None:
     outcome = an_outcome(
         facts={"said": "a\0b"}, state_after=msgspec.Raw(state), executed=Executed(action="raid", why="\0")
     )
-    row = outcome_row(outcome)
-    assert row.state_after == (r'{"nul":"a\ufffdb","whole":"\ud83d\ude00","slash":"\\u0000","both":"\\\ufffd"}')
+    came = read(Came(ids.outcome_subject("realm", "p1"), encode(outcome)))
+    assert isinstance(came, Incoming)
+    assert isinstance(row := came.row, OutcomeRow)
+    assert bodies(came)[row.state_after] == (
+        r'{"nul":"a\ufffdb","whole":"\ud83d\ude00","slash":"\\u0000","both":"\\\ufffd"}'
+    )
     assert msgspec.json.decode(row.facts) == {"said": "a\ufffdb"}
     assert row.why == "\ufffd"
 
