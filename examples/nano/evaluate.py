@@ -2,8 +2,10 @@
 
     python -m examples.nano.evaluate [--lessons 1000] [--model examples/nano/model] [--only onnx]
 
-Temperature 0, and nothing holds it to the schema. An answer is valid if it obeys the schema and is legal; it agrees if its
-action is the teacher's, who has no dice, so that every question counts.
+Temperature 0; through onnxruntime-genai once as workers ask it, held to the answer's schema, and once without anything that
+holds it, as through transformers. An answer is valid if it obeys the schema and is legal; it agrees if its
+action is the teacher's, who has no dice, so that every question counts. Of each kind half of the questions are nobody's in
+particular; the rest have a persona, and genes among them that move the teacher.
 """
 
 from __future__ import annotations
@@ -20,17 +22,21 @@ from pathlib import Path
 
 import jsonschema
 import msgspec
+from llguidance import LLTokenizer
 
 from examples.nano.lessons import HELD_OUT_FROM, Lesson, lessons
 from hearthmind.contracts.inference import Answer
 from hearthmind.legal import problem
+from hearthmind.persona import NEUTRAL
 from hearthmind.prompting import answer_schema
+from services.inference_worker.engines.grammar import Grammars
 
 HERE = Path(__file__).parent
 EXAMINED_FROM = HELD_OUT_FROM + 1_000
 """Seeds beyond those that training looked at to draw its curve."""
 A_WORLD = 25
 TOKENS_MAX = 96
+END = 1
 BATCHES = (1, 8, 32)
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -40,6 +46,13 @@ parser.add_argument("--only", choices=("transformers", "onnx"))
 parser.add_argument("--json", type=Path, help="write the figures there too")
 
 Texts = list[str]
+
+
+def grammars_of(folder: Path) -> Grammars:
+    """What holds answers to their schemas, by the model's own words."""
+    words = json.loads((folder / "config.json").read_text())["vocab_size"]
+    tokenizer = LLTokenizer((folder / "tokenizer.json").read_text(), n_vocab=words, eos_token=END)
+    return Grammars(tokenizer, words)
 
 
 def held_out(wanted: int) -> list[Lesson]:
@@ -69,23 +82,37 @@ def figures(asked: Sequence[Lesson], texts: Sequence[str]) -> dict[str, float]:
     answers = [read(lesson, text) for lesson, text in zip(asked, texts, strict=True)]
     taught = Counter(lesson.answer.action for lesson in asked)
     agreed: Counter[str] = Counter()
-    so = same = off = 0.0
+    so = same = off = argued = 0.0
     for lesson, answer in zip(asked, answers, strict=True):
         if answer is not None:
             agreed[lesson.answer.action] += answer.action == lesson.answer.action
+            argued += (answer.action, answer.arguments) == (lesson.answer.action, lesson.answer.arguments)
             so += stands_there(lesson, answer)
             same += answer.reasoning == lesson.answer.reasoning
             off += abs((answer.confidence or 0) - (lesson.answer.confidence or 0))
     return {
         "valid": sum(answer is not None for answer in answers) / len(asked),
+        "questions": len(asked),
         "agreement": agreed.total() / len(asked),
         "always the most frequent": max(taught.values()) / len(asked),
         **{f"agreement where {action}": agreed[action] / number for action, number in taught.most_common()},
+        "the arguments as well": argued / len(asked),
         "names and numbers stand there": so / len(asked),
         "reasoning is the teacher's": same / len(asked),
         "word for word": sum(lesson.text == text for lesson, text in zip(asked, texts, strict=True)) / len(asked),
         "confidence off by": off / len(asked),
     }
+
+
+def groups(asked: Sequence[Lesson]) -> dict[str, list[int]]:
+    """Which questions belong together: by their kind, and by whether genes move the teacher."""
+    found: dict[str, list[int]] = {}
+    for place, lesson in enumerate(asked):
+        kind = lesson.observation.kind
+        is_moved = lesson.mind.persona.behaviour != NEUTRAL
+        for name in (kind, f"{kind}, moved by genes" if is_moved else f"{kind}, as the game likes"):
+            found.setdefault(name, []).append(place)
+    return dict(sorted(found.items()))
 
 
 def stands_there(lesson: Lesson, answer: Answer) -> bool:
@@ -145,6 +172,21 @@ class Onnx:
         said = [[int(token) for token in generator.get_sequence(row)[start:]] for row in range(len(prompts))]
         return [self._tokenizer.decode(answer) for answer in said], sum(map(len, said))
 
+    def held(self, lesson: Lesson, grammars: Grammars) -> str:
+        """The answer as a worker gets it: of each next token only those count with which the schema can still be obeyed."""
+        prompt, obeying = self.tokens(lesson), grammars.obeying(answer_schema(lesson.observation))
+        params = self._og.GeneratorParams(self._model)
+        params.set_search_options(do_sample=False, max_length=len(prompt) + TOKENS_MAX)
+        generator = self._og.Generator(self._model, params)
+        generator.append_tokens(prompt)
+        said: list[int] = []
+        while len(said) < TOKENS_MAX - 1:
+            said.append(int(obeying.allow(generator.get_logits()[0, -1]).argmax()))
+            if obeying.said(said[-1]):
+                break
+            generator.append_tokens(said[-1:])
+        return str(self._tokenizer.decode(said))
+
     def rate(self, prompts: Sequence[list[int]]) -> tuple[float, float]:
         """Milliseconds until a batch is answered, and tokens written in a second, the best of five."""
         best_s, written = min(timed(lambda: self.answers(prompts)) for _ in range(5))
@@ -182,17 +224,24 @@ def main() -> None:
     if options.only != "transformers":
         runtime = Onnx(options.model / "onnx")
         prompts = [runtime.tokens(lesson) for lesson in asked]
+        grammars = grammars_of(options.model)
+        said["onnx, held to the schema"] = [runtime.held(lesson, grammars) for lesson in asked]
         said["onnx"] = [runtime.answers([prompt])[0][0] for prompt in prompts]
         found["speed"] = {"tokens in a prompt": sum(map(len, prompts)) / len(prompts)}
         for batch in BATCHES:
             batch_ms, tokens_per_s = runtime.rate(alike(prompts, batch))
             found["speed"] |= {f"batch {batch}: ms": batch_ms, f"batch {batch}: tokens/s": tokens_per_s}
-    found = {name: figures(asked, texts) for name, texts in said.items()} | found
-    if len(said) == 2:
+    by_group = {
+        f"{name}, {group}": figures([asked[place] for place in places], [texts[place] for place in places])
+        for name, texts in said.items()
+        for group, places in groups(asked).items()
+    }
+    found = by_group | found
+    if "transformers" in said and "onnx" in said:
         pairs = zip(said["transformers"], said["onnx"], strict=True)
         found["transformers and onnx"] = {"different answers": sum(one != other for one, other in pairs)}
     for name, those in found.items():
-        print(f"\n{name}, {len(asked)} questions")
+        print(f"\n{name}")
         for figure, value in those.items():
             print(f"  {figure:<32} {value:>10.4g}")
     if options.json:

@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait spinnin
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (its usual name)
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 
@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 
 # ---- what it is --------------------------------------------------------------------------------------------------------
 
-VOCABULARY = 832
+VOCABULARY = 2_048
 D, LAYERS, H, FEED = 192, 6, 6, 512
 CONTEXT = 2_048
 ROPE_THETA, NORM_EPSILON = 10_000.0, 1e-5
@@ -52,16 +52,18 @@ CHAT = (
 BATCH = 16
 RATE, RATE_ADAM = 0.02, 0.003
 WARM_UP, COOL_DOWN = 50, 0.6  # steps, and the last share of them
+MIXED = 8  # steps whose lessons are put in the order of their length
 CLIP = 1.0
 CHECK_EVERY = 100
 HELD_OUT = 256
-LINES = 6  # of the question that are said again
+LINES = 4  # of the question that are said again
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--lessons", type=int, default=16_000)
 parser.add_argument("--steps", type=int, default=800)
 parser.add_argument("--stop-after", type=int, default=None, help="stop at this step as if it had been interrupted")
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--begin-with", type=Path, default=None, help="a nano that was trained before, on other templates")
 parser.add_argument("--work", type=Path, default=HERE.parent.parent / "dist" / "nano")
 parser.add_argument("--out", type=Path, default=HERE / "model")
 
@@ -110,7 +112,7 @@ def collect(first_seed: int, count: int, kept: Path) -> list[Text]:
 def learn_tokens(texts: Sequence[Text]) -> Tokenizer:
     """The words of these lessons."""
     tokenizer = Tokenizer(models.BPE())
-    lines_and_digits = pre_tokenizers.Split(Regex(r"[0-9]|\n|[^0-9\n]+"), "isolated")
+    lines_and_digits = pre_tokenizers.Split(Regex(r"0+|[1-9]|\n|[^0-9\n]+"), "isolated")
     bytes_as_letters = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([lines_and_digits, bytes_as_letters])
     tokenizer.decoder = decoders.ByteLevel()
@@ -216,6 +218,19 @@ class Nano(nn.Module):
         return self.norm(x[wanted]) @ self.embed_tokens.weight.T
 
 
+@torch.no_grad()
+def take_over(network: Nano, tokenizer: Tokenizer, before: Path) -> int:
+    """The layers of a network that was trained before, and the words that both know; how many these are."""
+    weights = {name.removeprefix("model."): weight for name, weight in load_file(before / "model.safetensors").items()}
+    words = weights.pop("embed_tokens.weight")
+    network.load_state_dict(weights, strict=False)
+    known = Tokenizer.from_file(str(before / "tokenizer.json")).get_vocab()
+    both = [(place, known[word]) for word, place in sorted(tokenizer.get_vocab().items()) if word in known]
+    for place, there in both:
+        network.embed_tokens.weight[place] = words[there].float()
+    return len(both)
+
+
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:  # [B, H, T, D/H]
     """Queries or keys turned by their place, so that they tell how far apart they are."""
     first, second = x.chunk(2, dim=-1)
@@ -274,11 +289,17 @@ def batch_of(encoded: Sequence[Encoded], dice: np.random.Generator | None = None
 
 
 def drawn(encoded: Sequence[Encoded], step: int, seed: int) -> list[Encoded]:
-    """The lessons of a step; each comes once in a round."""
+    """The lessons of a step; each comes once in a round, among those of about its length, so that rows waste little."""
     a_round = len(encoded) // BATCH
     order = np.random.default_rng([seed, step // a_round]).permutation(len(encoded))
-    start = step % a_round * BATCH
-    return [encoded[place] for place in order[start : start + BATCH]]
+    steps = np.arange(step % a_round // MIXED * MIXED, min((step % a_round // MIXED + 1) * MIXED, a_round))
+    among = sorted(
+        order[steps[0] * BATCH : (steps[-1] + 1) * BATCH].tolist(), key=lambda place: len(encoded[place].prompt)
+    )
+    turn = np.random.default_rng([seed, step // a_round, int(steps[0])]).permutation(len(steps))[
+        step % a_round - steps[0]
+    ]
+    return [encoded[place] for place in among[turn * BATCH : (turn + 1) * BATCH]]
 
 
 def rate_at(step: int, steps: int) -> float:
@@ -438,6 +459,8 @@ def main(options: argparse.Namespace) -> list[dict[str, float]]:
         f"{sum(weight.numel() for weight in network.parameters()):,} parameters, {tokenizer.get_vocab_size()} words in use"
     )
     print(f"a lesson has {tokens[0]:.0f} tokens of prompt and {tokens[1]:.0f} of answer")
+    if options.begin_with:
+        print(f"begins with {options.begin_with}, {take_over(network, tokenizer, options.begin_with)} words of it")
     curve = train(network, encoded, held_out, options)
     if curve and curve[-1]["step"] == options.steps:
         save(network, tokenizer, options.out)

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Coroutine, Iterable
 
-import msgspec
-from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from hearthmind import ids
 from hearthmind.alarm import Alarm
+from hearthmind.bus.claims import Claims
 from hearthmind.bus.clock import BrokerClock
+from hearthmind.bus.connect import Connection
 from hearthmind.bus.consume import Consuming, Delivery
 from hearthmind.bus.leases import Lease
-from hearthmind.bus.publish import DEADLINE, TTL, PubAck, Publisher, StreamFull
-from hearthmind.bus.wire import decode, encode
-from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Inferred, Sampling
+from hearthmind.bus.publish import Publisher
+from hearthmind.bus.wire import decode
+from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.errors import HearthmindError, Refused
 from hearthmind.flow import Consumer
-from hearthmind.models import pools
-from hearthmind.telemetry import metrics, names, trace
-from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen, without_answer
-from services.decision.settings import Decision
-from services.decision.triage import parse
+from hearthmind.telemetry import names, trace
+from services.decision.acting import FAULT
+from services.decision.beside import Beside
+from services.decision.deciding import House
+from services.decision.effects import Act, Ask, Contend, Drop, Effect, Report, Seen
+from services.decision.history import Histories
+from services.decision.lives import Lives
+from services.decision.machine import Partition
+from services.decision.memory import Memories
+from services.decision.telling import Telling, Ticket, as_ticket
 
 log = logging.getLogger("hearthmind.decision")
 
@@ -40,28 +43,28 @@ class Misplaced(Refused):
     """The subject {subject} does not belong to what the message says ({said}). A game speaks for its own NPCs only."""
 
 
-class Ticket(msgspec.Struct, eq=False):
-    """What is needed to settle an observation: its delivery and its span."""
-
-    delivery: Delivery
-    span: trace.Span | None
-
-
 class Handlers:
     """Everything of the service that touches the bus."""
 
     def __init__(
-        self, nc: Nats, publisher: Publisher, consuming: Consuming, clock: BrokerClock, settings: Decision
+        self,
+        nc: Connection,
+        publisher: Publisher,
+        consuming: Consuming,
+        clock: BrokerClock,
+        house: House,
+        partitions: int,
     ) -> None:
         self._nc = nc
         self._publisher = publisher
         self._consuming = consuming
         self._clock = clock
-        self._settings = settings
-        self._triage = parse(settings.triage, pools())
-        self._sampling = Sampling(tokens_max=settings.tokens_max, temperature=settings.temperature)
+        self._house = house
         self._partitions: dict[int, Partition] = {}
-        self._replies: dict[int, Subscription] = {}
+        self._heard: dict[int, tuple[Subscription, ...]] = {}
+        self._claims = Claims(nc)
+        self._telling = Telling(nc, publisher, clock)
+        self.beside = Beside(nc, clock, house, self._partitions, partitions)
         self._alarm = Alarm(self._on_alarm)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,13 +72,15 @@ class Handlers:
 
     async def take(self, lease: Lease, consumers: Iterable[Consumer]) -> None:
         """A partition is ours: listen for its replies first, then pull its observations and events."""
-        settings = self._settings
         number = lease.partition
-        early_s = settings.answer_early_ms / 1000
-        self._partitions[number] = Partition(
-            number, lease.epoch, self._triage, early_s, settings.pending_max, self._sampling
+        memories = Memories(units_s=self._house.units_s)
+        lives = Lives(Histories(self._house.policy.remembers), memories=memories)
+        self._partitions[number] = Partition(number, lease.epoch, self._house, lives)
+        self._heard[number] = (
+            await self._nc.subscribe(ids.reply_subject(number), cb=self._on_reply),
+            await self._nc.subscribe(ids.recalled_subject(number), cb=self.beside.on_recalled),
         )
-        self._replies[number] = await self._nc.subscribe(ids.reply_subject(number), cb=self._on_reply)
+        await self.beside.look_again()
         for consumer in consumers:
             await self._consuming.add(consumer.stream, consumer.name, self.on_delivery, consumer.deliveries_max)
 
@@ -84,12 +89,12 @@ class Handlers:
         for consumer in consumers:
             self._consuming.remove(consumer.stream, consumer.name)
         partition = self._partitions.pop(number, None)
-        replies = self._replies.pop(number, None)
-        for ticket in map(_as_ticket, partition.tickets if partition else ()):
+        heard = self._heard.pop(number, ())
+        for ticket in map(as_ticket, partition.tickets if partition else ()):
             await ticket.delivery.retry(0.001)
             trace.end(ticket.span, error="the partition went to another process")
-        if replies and not self._nc.is_closed:
-            await replies.unsubscribe()
+        for subscription in heard if not self._nc.is_closed else ():
+            await subscription.unsubscribe()
 
     async def keep_alive(self) -> None:
         """Tells the broker, again and again, that what waits for an engine is still being worked on."""
@@ -97,7 +102,7 @@ class Handlers:
             await asyncio.sleep(EXTEND_EVERY_S)
             for partition in list(self._partitions.values()):
                 for ticket in partition.tickets:
-                    await _as_ticket(ticket).delivery.extend()
+                    await as_ticket(ticket).delivery.extend()
 
     async def finish(self, within_s: float = 3.0) -> None:
         """Waits for what is being published."""
@@ -161,70 +166,54 @@ class Handlers:
 
     def _carry_out(self, partition: Partition, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, Act):
-                self._spawn(self._act(effect))
-            elif isinstance(effect, Ask):
-                self._spawn(self._ask(partition, effect))
-            else:
-                self._spawn(self._drop(effect))
+            self._spawn(self._do(partition, effect))
         self._alarm.set(partition.wakes_s)
 
-    async def _act(self, effect: Act) -> None:
-        with trace.within(_as_ticket(effect.ticket).span):
-            await self._store(effect)
+    async def _do(self, partition: Partition, effect: Effect) -> None:
+        match effect:
+            case Act():
+                await self._act(partition, effect)
+            case Ask():
+                await self._ask(partition, effect)
+            case Drop():
+                await self._telling.drop(effect)
+            case Contend():
+                await self._contend(partition, effect)
+            case Report():
+                await self._report(effect)
+            case _:
+                await self.beside.recall([effect.recall])
 
-    async def _store(self, effect: Act) -> None:
-        action, ticket = effect.action, _as_ticket(effect.ticket)
-        give_up_s = max(0.0, effect.deadline_s - time.monotonic())
-        headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
-        subject = ids.chosen_subject(action.game, action.npc)
-        message_id = ids.message_id(action.game, action.npc, action.decision)
-        try:
-            stored = await self._publisher.publish(subject, encode(action), message_id, headers, give_up_s)
-            is_late = time.monotonic() > effect.deadline_s
-            _tell_winner(action.decision, stored)
-            detail = without_answer(effect.detail) if stored.duplicate else effect.detail
-            await _or_lost(await self._send_detail(detail, headers))
-        except HearthmindError as error:
-            log.warning("decision %s: not published, so it is left to the broker: %s", action.decision, error)
-            metrics.count(names.MISSED, 1, {names.REASON: "unstored"})
-            trace.end(ticket.span, error=str(error))
+    async def _act(self, partition: Partition, effect: Act) -> None:
+        if partition.outdated(effect.detail.observation):
+            await self._telling.drop(Drop(effect.ticket, "a newer observation came before it was published"))
             return
-        await ticket.delivery.acknowledge()
-        metrics.decided(action, effect.detail.tier, is_late=is_late)
-        trace.end(
-            ticket.span, attributes={names.SOURCE: action.source, names.WHY: action.why, names.ACTION: action.action}
-        )
-
-    async def _send_detail(self, detail: DecisionMade, headers: dict[str, str]) -> asyncio.Future[PubAck]:
-        message_id = ids.message_id(detail.game, detail.npc, detail.decision, "detail")
-        subject = ids.decision_subject(detail.game, detail.npc)
-        return await self._publisher.send(subject, encode(detail), message_id, headers, 10.0)
+        if effect.action.why.startswith(FAULT):
+            log.error("decision %s: %s", effect.action.decision, effect.action.why)
+        with trace.within(as_ticket(effect.ticket).span):
+            await self._telling.act(effect)
 
     async def _ask(self, partition: Partition, effect: Ask) -> None:
-        infer, ticket = effect.infer, _as_ticket(effect.ticket)
-        left_s = effect.deadline_s - time.monotonic()
-        headers = trace.headers(ticket.span, ticket.delivery.headers.get("traceparent"))
-        headers[DEADLINE] = f"{self._clock.broker_s(effect.deadline_s):.3f}"
-        headers[TTL] = str(max(1, math.ceil(left_s)))
-        delivery = f"{ticket.delivery.sequence}-{infer.attempt}"
-        message_id = ids.message_id(infer.game, infer.npc, infer.decision, delivery)
+        infer = effect.infer
         try:
-            subject = ids.request_subject(infer.tier, infer.pool)
-            stored = await self._publisher.send(subject, encode(infer), message_id, headers, max(0.0, left_s))
-            await stored
+            await self._telling.ask(effect)
         except HearthmindError as error:
             key = (infer.game, infer.npc, infer.decision)
             self._carry_out(partition, partition.refused(key, infer.attempt, str(error), time.monotonic()))
 
-    async def _drop(self, effect: Drop) -> None:
-        ticket = _as_ticket(effect.ticket)
-        metrics.dropped(ticket.delivery.subject.split(".")[2], effect.why)
-        if effect.withdraw:
-            pool, withdraw = effect.withdraw
-            await self._nc.publish(ids.withdraw_subject(pool), encode(withdraw))
-        await ticket.delivery.acknowledge()
-        trace.end(ticket.span, error=effect.why)
+    async def _contend(self, partition: Partition, effect: Contend) -> None:
+        """Claims one thing after the other, until one of them is had."""
+        has_it = False
+        for claim in effect.claims:
+            if has_it := await self._claims.first(claim, effect.after_s, effect.attempt):
+                break
+        self._carry_out(partition, partition.claimed(effect.key, effect.number, has_it, time.monotonic()))
+
+    async def _report(self, effect: Report) -> None:
+        """The freeze is known here already; others are told of it first."""
+        if effect.frozen:
+            await self.beside.frozen(*effect.frozen)
+        await self._telling.report(effect)
 
     # ---- time ------------------------------------------------------------------------------------------------------
 
@@ -242,22 +231,3 @@ class Handlers:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             log.error("an effect failed; the broker will deliver its observation again", exc_info=task.exception())
-
-
-def _as_ticket(ticket: object) -> Ticket:
-    assert isinstance(ticket, Ticket)
-    return ticket
-
-
-def _tell_winner(decision: str, stored: PubAck) -> None:
-    if stored.duplicate:
-        log.info("decision %s had an action already: sequence %d of the ACTION stream", decision, stored.seq)
-
-
-async def _or_lost(kept: asyncio.Future[PubAck]) -> None:
-    """An EXPERIENCE stream without room never holds up a decision: what it refuses is counted as lost."""
-    try:
-        await kept
-    except StreamFull as error:
-        metrics.count(names.LOST, 1)
-        log.warning("the detail of a decision is lost: %s", error)

@@ -1,278 +1,139 @@
 """The core of the decision service, without I/O: (partition, what happened, now) → effects.
 
 The law: every observation that is taken in leads to exactly one `Act` or one `Drop`, an `Act` comes before its
-deadline, and what it says is legal. An answer counts only for the attempt that asked for it.
+deadline, and what it says is legal. An answer counts only for the question that it answers, and an observation asks two at most.
+Of an NPC and kind nothing older is acted on after something newer.
 """
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import msgspec
-
-from hearthmind import legal, scripted
-from hearthmind.acting import action_of
-from hearthmind.contracts.action import CACHE, FALLBACK, MODEL, RULES, ActionChosen
-from hearthmind.contracts.decision import DecisionMade
-from hearthmind.contracts.inference import Answer, Infer, Inferred, Sampling, Withdraw
-from hearthmind.contracts.observation import Event, Observation
-from hearthmind.prompting import answer_schema, prompt_of, template_of
-from services.decision.triage import Route, Triage, tier
-
-Key = tuple[str, str, str]
-"""Game, NPC, decision."""
-
-WHY_LENGTH_MAX = 300
-ANSWER_KEPT_MAX = 32_768
-"""Of an engine's words so much is kept: with the largest observation it still fits into one message."""
-
-
-class Seen(msgspec.Struct, frozen=True):
-    """An observation or event as it came in; the ticket is whatever the handlers need to settle it."""
-
-    observation: Observation
-    attempt: int
-    deadline_s: float
-    received_s: float
-    bus_ms: float
-    ticket: object
-
-
-class Act(msgspec.Struct, frozen=True):
-    """Publish this action before the deadline, then its detail, then acknowledge.
-
-    Where the action was stored before, the detail goes `without_answer`: the one that counts may be another attempt's.
-    """
-
-    ticket: object
-    action: ActionChosen
-    detail: DecisionMade
-    deadline_s: float
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """Ask an engine; where the request is refused, tell `refused`."""
-
-    ticket: object
-    infer: Infer
-    deadline_s: float
-
-
-class Drop(msgspec.Struct, frozen=True):
-    """Acknowledge without an action: nobody waits for one any more."""
-
-    ticket: object
-    why: str
-    withdraw: tuple[str, Withdraw] | None = None
-    """What to tell the pool that was asked, so that it need not answer."""
-
-
-Effect = Act | Ask | Drop
-
-
-@dataclass(slots=True)
-class _Waiting:
-    seen: Seen
-    give_up_s: float
-
-
-GREEDY = Sampling(temperature=0)
+from hearthmind.contracts.inference import Inferred
+from hearthmind.contracts.observation import Observation
+from services.decision.acting import spared
+from services.decision.case import Case, withdrawal
+from services.decision.effects import Drop, Effect, Key, Seen
+from services.decision.way import Way
 
 
 @dataclass
-class Partition:
-    """The state: what the owner of a partition knows. Bounded by `pending_max`."""
+class Partition(Way):
+    """The state: what the owner of a partition knows. What waits is bounded by `House.pending_max`, the rest by `Lives`."""
 
-    number: int
-    epoch: int
-    triage: Triage
-    answer_early_s: float
-    pending_max: int
-    sampling: Sampling = GREEDY
-    _waiting: dict[Key, _Waiting] = field(default_factory=dict)
-    _newest: dict[tuple[str, str, str], Key] = field(default_factory=dict)
-    _ends: list[tuple[float, Key, int]] = field(default_factory=list)
+    _silences: dict[str, int] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
-        """How many decisions wait for an engine."""
+        """How many decisions wait, mostly for an engine."""
         return len(self._waiting)
 
     @property
     def tickets(self) -> list[object]:
-        """Of what waits for an engine: to be kept for longer, or to be given back when the partition goes."""
-        return [waiting.seen.ticket for waiting in self._waiting.values()]
+        """Of what waits: to be kept for longer, or to be given back when the partition goes."""
+        return [case.seen.ticket for case in self._waiting]
 
     @property
     def wakes_s(self) -> float | None:
         """When `ticked` has something to do next."""
-        return self._ends[0][0] if self._ends else None
+        whens_s = (self._waiting.wakes_s, self.house.breakers.wakes_s, self.lives.wakes_s)
+        return min((when_s for when_s in whens_s if when_s is not None), default=None)
+
+    # ---- what happens ----------------------------------------------------------------------------------------------
 
     def observed(self, seen: Seen, now_s: float) -> list[Effect]:
         """An observation or event came."""
-        observation = seen.observation
-        if before := self._waiting.get((observation.game, observation.npc, observation.id)):
+        if before := self._waiting.of(seen.key):
             if before.seen.attempt >= seen.attempt:
                 return [Drop(seen.ticket, "the game said it twice, and it is being decided")]
-            self._forget(before.seen)  # delivered again: this attempt takes the place of the one before
+            self._forget(before)  # delivered again: this attempt takes the place of the one before
         if now_s >= seen.deadline_s:
             return [Drop(seen.ticket, "it came after its deadline")]
-        route = self.triage.route(observation)
-        if route is None:
-            return [self._act(seen, scripted.choose(observation), RULES, now_s)]
-        effects: list[Effect] = []
-        if not isinstance(observation, Event):
-            older = self._newest.get((observation.game, observation.npc, observation.kind))
-            if older:
-                waiting = self._waiting[older].seen
-                if waiting.observation.snapshot > observation.snapshot:
-                    return [Drop(seen.ticket, "a newer observation is being decided")]
-                self._forget(waiting)
-                effects.append(Drop(waiting.ticket, "a newer observation replaced it", self._withdraw(waiting)))
-        if len(self._waiting) >= self.pending_max:
-            effects.append(self._fall_back(seen, f"{self.pending_max} decisions wait for an engine already", now_s))
-            return effects
-        self._wait(seen)
-        effects.append(Ask(seen.ticket, self._infer(seen, route), seen.deadline_s))
-        return effects
+        if why := self.lives.outdated(seen, now_s):
+            return [Drop(seen.ticket, why)]
+        if seen.attempt == 1:
+            self.house.breakers.behind(seen.bus_ms / 1000, now_s)
+        replaced = self._replaced_by(seen.observation)
+        return [*replaced, *self._surely(seen, now_s, self.decide, seen, now_s)]
 
     def replied(self, reply: Inferred, now_s: float) -> list[Effect]:
-        """An engine answered; what belongs to no waiting attempt is passed over."""
-        waiting = self._waiting.get((reply.game, reply.npc, reply.decision))
-        if waiting is None or waiting.seen.attempt != reply.attempt:
+        """An engine answered; what belongs to no question that is waited for only tells how the pool is."""
+        key = (reply.game, reply.npc, reply.decision)
+        case = self._waiting.of(key)
+        if case is None or case.asked != reply.attempt:
+            self.house.judges(key, reply.attempt, reply, now_s)
             return []
-        seen = waiting.seen
-        self._forget(seen)
-        if reply.failed:
-            return [self._fall_back(seen, f"the engine failed: {reply.failed}", now_s, reply)]
-        try:
-            answer = _answers.decode(reply.text)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            return [self._fall_back(seen, f"the answer can't be read: {error}", now_s, reply)]
-        if problem := legal.problem(seen.observation, answer.action, answer.arguments):
-            return [self._fall_back(seen, f"the answer is not legal: {problem}", now_s, reply)]
-        return [self._act(seen, answer, CACHE if reply.cached else MODEL, now_s, reply=reply)]
+        self._forget(case)
+        return self._surely(case.seen, now_s, self.answered, case, reply, now_s)
 
-    def refused(self, key: Key, attempt: int, why: str, now_s: float) -> list[Effect]:
-        """The request of an attempt did not get on to the bus."""
-        waiting = self._waiting.get(key)
-        if waiting is None or waiting.seen.attempt != attempt:
+    def refused(self, key: Key, asked: int, why: str, now_s: float) -> list[Effect]:
+        """A question did not get on to the bus."""
+        case = self._waiting.of(key)
+        if case is None or case.asked != asked:
+            self.house.judges(key, asked, None, now_s)
             return []
-        self._forget(waiting.seen)
-        return [self._fall_back(waiting.seen, f"no engine could be asked: {why}", now_s)]
+        self._forget(case)
+        return self._surely(case.seen, now_s, self.fall_back, case, f"no engine could be asked: {why}", now_s)
+
+    def claimed(self, key: Key, number: int, has_it: bool, now_s: float) -> list[Effect]:
+        """It is known who has what only one can have: the word in a scene, or a thing."""
+        case = self._waiting.of(key)
+        if case is None or case.waits != number:
+            return []
+        self._waiting.forget(case)
+        if case.deed:
+            work = self.done if has_it else self.take_other
+        elif has_it:
+            work = self.choose
+        else:
+            work = self.listen
+        return self._surely(case.seen, now_s, work, case, now_s)
 
     def ticked(self, now_s: float) -> list[Effect]:
-        """Time passed: who waits no longer falls back."""
-        effects: list[Effect] = []
-        while self._ends and self._ends[0][0] <= now_s:
-            _, key, attempt = heapq.heappop(self._ends)
-            waiting = self._waiting.get(key)
-            if waiting and waiting.seen.attempt == attempt:
-                self._forget(waiting.seen)
-                effects.append(self._fall_back(waiting.seen, "no engine answered in time", now_s))
+        """Time passed: who waits no longer, or waits for a pool that has fallen silent, falls back."""
+        effects: list[Effect] = [*self.lives.ticked(self.number, now_s)]
+        for case in self._waiting.due(now_s):
+            was_asked = self._forget(case)
+            effects += self._surely(case.seen, now_s, self.give_up, case, was_asked, now_s)
+        for breaker in self.house.breakers.ticked(now_s):
+            if self._silences.get(breaker.pool) != breaker.silences:
+                self._silences[breaker.pool] = breaker.silences
+                for case in [case for case in self._waiting if case.asked and case.route.pool == breaker.pool]:
+                    self._forget(case)
+                    why = breaker.refuses(now_s)
+                    effects += self._surely(case.seen, now_s, self.fall_back, case, why, now_s)
         return effects
 
-    def _wait(self, seen: Seen) -> None:
-        observation = seen.observation
-        key = (observation.game, observation.npc, observation.id)
-        early_s = min(self.answer_early_s, observation.answer_within_ms / 2000)
-        waiting = _Waiting(seen, seen.deadline_s - early_s)
-        self._waiting[key] = waiting
-        if not isinstance(observation, Event):
-            self._newest[observation.game, observation.npc, observation.kind] = key
-        heapq.heappush(self._ends, (waiting.give_up_s, key, seen.attempt))
+    def outdated(self, observation: Observation) -> bool:
+        """Whether something newer has been seen since; asked just before an action is published."""
+        return self.lives.is_outdated(observation)
 
-    def _forget(self, seen: Seen) -> None:
-        observation = seen.observation
-        key = (observation.game, observation.npc, observation.id)
-        self._waiting.pop(key, None)
-        place = (observation.game, observation.npc, observation.kind)
-        if self._newest.get(place) == key:
-            del self._newest[place]
-        if len(self._ends) > 64 and len(self._ends) > 4 * len(self._waiting):
-            self._ends = [end for end in self._ends if end[1] in self._waiting]
-            heapq.heapify(self._ends)
+    # ---- who waits -------------------------------------------------------------------------------------------------
 
-    def _infer(self, seen: Seen, route: Route) -> Infer:
-        observation = seen.observation
-        texts = route.reads_text
-        return Infer(
-            game=observation.game,
-            npc=observation.npc,
-            decision=observation.id,
-            attempt=seen.attempt,
-            partition=self.number,
-            tier=tier(observation),
-            priority=observation.priority,
-            pool=route.pool,
-            model=route.model,
-            observation=None if texts else observation,
-            prompt=prompt_of(observation) if texts else (),
-            answer_schema=answer_schema(observation) if texts else "",
-            sampling=self.sampling,
-        )
+    def _replaced_by(self, observation: Observation) -> list[Effect]:
+        """An older one of its kind that waits is dropped."""
+        case = self._waiting.older_than(observation)
+        if case is None:
+            return []
+        withdraw = withdrawal(case)
+        self._forget(case, withdrawn=True)
+        return [Drop(case.seen.ticket, "a newer observation replaced it", withdraw)]
 
-    def _template(self, observation: Observation) -> str:
-        route = self.triage.route(observation)
-        return template_of(observation.kind) if route and route.reads_text else ""
+    def _surely(self, seen: Seen, now_s: float, work: Callable[..., list[Effect]], *arguments: object) -> list[Effect]:
+        """Whatever breaks on the way, the NPC has its action; the handlers tell people of it."""
+        try:
+            return work(*arguments)
+        except Exception as error:
+            if case := self._waiting.of(seen.key):
+                self._forget(case)
+            return [spared(seen, error, self, now_s)]
 
-    def _withdraw(self, seen: Seen) -> tuple[str, Withdraw] | None:
-        observation, route = seen.observation, self.triage.route(seen.observation)
-        if route is None:
-            return None
-        said = Withdraw(game=observation.game, npc=observation.npc, decision=observation.id, attempt=seen.attempt)
-        return route.pool, said
-
-    def _fall_back(self, seen: Seen, why: str, now_s: float, reply: Inferred | None = None) -> Act:
-        return self._act(seen, scripted.choose(seen.observation), FALLBACK, now_s, why[:WHY_LENGTH_MAX], reply)
-
-    def _act(
-        self, seen: Seen, answer: Answer, source: str, now_s: float, why: str = "", reply: Inferred | None = None
-    ) -> Act:
-        observation = seen.observation
-        stages_ms = {"bus": round(seen.bus_ms, 3), "decide": round((now_s - seen.received_s) * 1000, 3)}
-        if reply:
-            stages_ms |= {"queue": round(reply.queue_ms, 3), "engine": round(reply.engine_ms, 3)}
-        action = action_of(
-            observation,
-            answer,
-            source,
-            why=why,
-            model=reply.model if reply else "",
-            adapter=reply.adapter if reply else "",
-            template=self._template(observation) if reply else "",
-            attempt=seen.attempt,
-            stages_ms=stages_ms,
-        )
-        detail = DecisionMade(
-            decision=observation.id,
-            game=observation.game,
-            npc=observation.npc,
-            kind=observation.kind,
-            attempt=seen.attempt,
-            epoch=self.epoch,
-            partition=self.number,
-            tier=tier(observation),
-            source=source,
-            observation=observation,
-            answer=reply.text[:ANSWER_KEPT_MAX] if reply else "",
-            worker=reply.worker if reply else "",
-            adapter_sha256=reply.adapter_sha256 if reply else "",
-            tokens_in=reply.tokens_in if reply else 0,
-            tokens_cached=reply.tokens_cached if reply else 0,
-            tokens_out=reply.tokens_out if reply else 0,
-            cost_usd=reply.cost_usd if reply else 0.0,
-            episode=observation.episode,
-        )
-        return Act(seen.ticket, action, detail, seen.deadline_s)
-
-
-def without_answer(detail: DecisionMade) -> DecisionMade:
-    """The detail of a decision whose action is, or may be, that of another attempt: without what only that one knows."""
-    return msgspec.structs.replace(
-        detail, answer="", worker="", adapter_sha256="", tokens_in=0, tokens_cached=0, tokens_out=0, cost_usd=0.0
-    )
-
-
-_answers = msgspec.json.Decoder(Answer)
+    def _forget(self, case: Case, *, withdrawn: bool = False) -> bool:
+        """It waits no longer; whether it waited for an answer."""
+        self._waiting.forget(case)
+        if not case.asked:
+            return False
+        self.house.breakers.of(case.route.pool).over(withdrawn=withdrawn)
+        case.asked = 0
+        return True

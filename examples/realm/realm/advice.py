@@ -92,6 +92,8 @@ class Advice:
     settle: Floats  # [P]
     raid: Floats  # [P]
     raided: Ints  # [P] a place among the villages nearby
+    gain: Ints  # [P] what robbing it would bring, after what it costs in soldiers
+    safe: Bools  # [P] whether that would be won even if the guess is somewhat off
     attack: Floats  # [P]
     attacked: Ints  # [P]
     party: Ints  # [P, sort] who goes
@@ -121,7 +123,7 @@ def advise(state: State, outlook: Outlook, style: Floats) -> Advice:
     train, amount = _training(state, outlook, appetite)
     sell, sold, wanted, buy, bought = _trading(state, outlook, appetite)
     party = _party(state, outlook)
-    raid, raided, attack, attacked = _fighting(state, outlook, appetite, party)
+    raid, raided, gain, safe, attack, attacked = _fighting(state, outlook, appetite, party)
     scout, scouted = _scouting(state, outlook, appetite)
     evade, help_them = _tactics(state, outlook, appetite)
     treaty, partner, gift = _proposing(state, outlook, appetite)
@@ -139,6 +141,8 @@ def advise(state: State, outlook: Outlook, style: Floats) -> Advice:
         settle=np.where(outlook.can_settle, np.clip(0.9 * appetite[:, EXPAND], 0, 1), NEVER),
         raid=raid,
         raided=raided,
+        gain=gain,
+        safe=safe,
         attack=attack,
         attacked=attacked,
         party=party,
@@ -264,11 +268,14 @@ def _party(state: State, outlook: Outlook) -> Ints:
     return home
 
 
-def _fighting(state: State, outlook: Outlook, appetite: Floats, party: Ints) -> tuple[Floats, Ints, Floats, Ints]:
+def _fighting(
+    state: State, outlook: Outlook, appetite: Floats, party: Ints
+) -> tuple[Floats, Ints, Ints, Bools, Floats, Ints]:
     """Raid where it brings most an hour, after what it costs in soldiers; attack whom one would overrun."""
     if not outlook.hours.shape[1]:
         none = np.zeros(state.size)
-        return none, none.astype(np.int64), none, none.astype(np.int64)
+        nowhere = none.astype(np.int64)
+        return none, nowhere, nowhere, none.astype(bool), none, nowhere
     tribe, attacking = state.players.tribe, appetite[:, ATTACKING]
     attack = (party * rules.ATTACK[tribe]).sum(axis=1)[:, None].astype(np.float64)
     defence = np.maximum(outlook.known_defence, 1).astype(np.float64)
@@ -281,14 +288,14 @@ def _fighting(state: State, outlook: Outlook, appetite: Floats, party: Ints) -> 
     safe = (attack > margin * defence) & ~(outlook.friendly & (appetite[:, [DIPLOMACY]] > 0.2))
     worth = np.where(safe, gain, -1) / (2 * outlook.hours)
     raided = worth.argmax(axis=1)
-    best = np.take_along_axis(gain, raided[:, None], axis=1)[:, 0]
+    best, is_safe = (np.take_along_axis(figure, raided[:, None], axis=1)[:, 0] for figure in (gain, safe))
     good = outlook.can_march & (worth.max(axis=1) > 0)
     raid = np.where(good, np.clip(0.4 + best / _LOOT_OF_NOTE, 0.4, 1) * np.minimum(attacking, 1), UNWANTED)
     near = state.players.nearby
     rival = (state.villages.owner[near] >= 0) & safe & (attack > 2 * margin * defence)
     target = np.where(rival, outlook.people[near] / outlook.hours, 0)
     overrun = np.where(outlook.can_march & (target.max(axis=1) > 0), 0.45 * attacking, UNWANTED)
-    return raid, raided, np.clip(overrun, 0, 1), target.argmax(axis=1)
+    return raid, raided, best.astype(np.int64), is_safe, np.clip(overrun, 0, 1), target.argmax(axis=1)
 
 
 def _known(state: State) -> Bools:

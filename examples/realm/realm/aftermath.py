@@ -20,6 +20,8 @@ from .world import World
 
 Facts = dict[str, Fact]
 HIGH, MEDIUM, LOW = "high", "medium", "low"
+NOBODY = "nobody"
+"""Whose the hamlets are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Aftermath:
         facts = self.standing(battle.player) | {
             "errand": ERRANDS[battle.errand],
             "target": village_name(battle.target),
-            "opponent": player_name(battle.owner) if battle.owner >= 0 else "nobody",
+            "opponent": player_name(battle.owner) if battle.owner >= 0 else NOBODY,
             "own_losses": battle.own_losses,
             "enemy_losses": battle.enemy_losses,
             "resources_gained": battle.loot,

@@ -12,6 +12,8 @@ from .rows import ATTACK, EVADE, HELP, RAID, SCOUT, SETTLE
 from .rules import (
     ALLIANCE,
     BUILDINGS,
+    DAY_H,
+    DEPART_H_MAX,
     PRIORITIES,
     RESOURCES,
     SETTLER,
@@ -61,7 +63,7 @@ def _march(state: State, sight: Sight, action: str, arguments: Mapping[str, Fact
     player, village = sight.player, sight.village
     match action:
         case "raid" | "attack" | "scout":
-            wait_h = int(arguments.get("depart_in_h", 0))
+            wait_h = _hours_until(state, str(arguments.get("depart_at", "")))
             return March(player, sight.camp, _ERRAND[action], _number(arguments["target"]), wait_h, _troops(arguments))
         case "evade":
             everybody = (*state.villages.troops[village, :SETTLER].tolist(), 0)
@@ -84,6 +86,12 @@ def _dealing(player: int, action: str, arguments: Mapping[str, Fact]) -> Order |
         case "leave_alliance":
             return Leave(player, ALLIANCE, player)
     return None
+
+
+def _hours_until(state: State, time: str) -> int:
+    """How long it is until so many o'clock; none where that has just passed."""
+    hours = (int(time.partition(":")[0]) - state.turn) % DAY_H if time else 0
+    return hours if hours <= DEPART_H_MAX else 0
 
 
 def _number(name: Fact) -> int:

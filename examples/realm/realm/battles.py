@@ -175,6 +175,7 @@ def _remember(state: State, places: Ints, outcome: Ints, sides: _Sides) -> Bools
     for figure, mine, theirs in ((state.players.won, 2, 0), (state.players.beaten, 0, 2)):
         np.add.at(figure, player[outcome == mine], 1)
         np.add.at(figure, victim[owned & (outcome == theirs)], 1)
+    villages.struck[target], villages.striker[target] = state.turn, player
     breach = np.zeros(len(places), dtype=bool)
     breach[owned] = hurt(state, player[owned], victim[owned])
     left = state.defence_of(target, villages.levels[target, WALL])

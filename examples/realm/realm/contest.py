@@ -36,7 +36,7 @@ def compete(first: Style, second: Style, seeds: Iterable[int], *, players: int =
         ranks = played(styles, seed, turns).ranks()
         firsts = np.array([style is first for style in styles])
         differences.append(float(ranks[~firsts].mean() - ranks[firsts].mean()))
-    return _result(differences)
+    return result_of(differences)
 
 
 def played(
@@ -71,7 +71,8 @@ def choose(world: World, styles: Sequence[Style], dice: Dice) -> list[Order]:
     return orders
 
 
-def _result(differences: Sequence[float]) -> Result:
+def result_of(differences: Sequence[float]) -> Result:
+    """The mean of the seeds' differences, and how sure it is."""
     mean, error = statistics.fmean(differences), statistics.stdev(differences) / len(differences) ** 0.5
     margin = _student_95(len(differences) - 1) * error
     return Result(tuple(differences), mean, mean - margin, mean + margin)

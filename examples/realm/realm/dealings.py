@@ -72,6 +72,7 @@ def _settle(state: State, place: int, accept: bool) -> Answered:
     if treaty == ALLIANCE:
         alliance = state.players.alliance
         alliance[[maker, to]] = max(alliance[maker], alliance[to]) or int(state.next_numbers(1)[0])
+    _remember(state, state.players.pacts, np.array([maker, to]), np.array([to, maker]))
     gained = _trust(state, to, maker, TRUST_KEPT + given // GIFT_PER_TRUST)
     return Answered(*facts, accepted=True, trust_change=gained, maker_trust_change=_trust(state, maker, to, TRUST_KEPT))
 
@@ -114,6 +115,7 @@ def hurt(state: State, player: Ints, victim: Ints) -> Bools:
     """Raids and attacks cost trust; those in spite of a treaty end it, and are remembered by all who know the player."""
     truce, allied = state.truce_between(player, victim), state.allied(player, victim)
     breach: Bools = truce | allied
+    _remember(state, state.players.fights, victim, player)
     shift_trust(state, victim[~breach], player[~breach], TRUST_HURT)
     shift_trust(state, victim[breach], player[breach], TRUST_BETRAYED)
     _end_truces(state, player[truce], victim[truce])
@@ -130,6 +132,12 @@ def _end_truces(state: State, one: Ints, other: Ints) -> None:
     for first, second in zip(one.tolist(), other.tolist(), strict=True):
         between = (truces.one == first) & (truces.other == second) | (truces.one == second) & (truces.other == first)
         truces.keep(~between)
+
+
+def _remember(state: State, figure: Ints, of: Ints, about: Ints) -> None:
+    """One more of these between each of the pairs that know each other."""
+    place, known = state.contact(of, about)
+    np.add.at(figure, (of[known], place[known]), 1)
 
 
 def _trust(state: State, of: int, into: int, change: int) -> int:

@@ -28,6 +28,7 @@ from .rules import (
     MARKET_SHOWN,
     MERCHANT_CARRY,
     PARTIES_MAX,
+    RIDER,
     SETTLER,
     SETTLERS_NEEDED,
     SORTS,
@@ -62,6 +63,7 @@ class Outlook:
     ranks: Ints  # [P]
     power: Ints  # [P] the strength of all soldiers in attack
     seat: Ints  # [P] the village whose economy is asked about in this turn
+    strength: Ints  # [V] of the fighters and riders at home, in attack
     camp: Ints  # [P] the village with the strongest soldiers at home
     can_march: Bools  # [P]
     hours: Ints  # [P, K] from the camp to each village nearby, at the pace of fighters
@@ -88,6 +90,8 @@ def look_around(state: State) -> Outlook:
     population, power_of = state.by_player(people), state.by_player(power)
     at_home = (villages.troops[:, MARCHING] * ATTACK[state.tribes()][:, MARCHING]).sum(axis=1)
     camp = _best(state, np.where(villages.troops.any(axis=1), at_home + 1, 0))
+    raiders = [FIGHTER, RIDER]
+    strength = (villages.troops[:, raiders] * ATTACK[state.tribes()][:, raiders]).sum(axis=1)
     force = _force(state)
     threat, threat_hours = _threat(state, force)
     known_defence, known_stocks = believed(state, people)
@@ -112,6 +116,7 @@ def look_around(state: State) -> Outlook:
         ranks=ranked(population),
         power=power_of,
         seat=seat,
+        strength=strength,
         camp=camp,
         can_march=villages.troops[camp].any(axis=1) & (parties_out(state)[camp] < PARTIES_MAX),
         hours=march_hours(state, camp[:, None], villages.at[players.nearby], fighters),

@@ -20,9 +20,10 @@ import numpy as np
 from hearthmind.client import Client, Decision
 from hearthmind.contracts.wire import Fact
 
-from .aftermath import Aftermath, Facts
+from .aftermath import NOBODY, Aftermath, Facts
 from .answers import as_order
 from .events import WIN, Answered, Battle, Hour
+from .grudges import Grudges
 from .log import Log
 from .orders import Answer, Buy, March, Order, Propose
 from .rows import ERRANDS, EVADE, HELP
@@ -123,6 +124,7 @@ class _Table:
         self._episode = episode
         self._open: dict[_Key, _Answer] = {}
         self._days: dict[int, _Answer] = {}
+        self._grudges = Grudges()
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def turn(self) -> Turn:
@@ -205,7 +207,8 @@ class _Table:
         for battle in hour.battles:
             answer = self._open.pop((battle.player, battle.sent, COMBAT))
             facts = after.battle(battle, answer.decision.arguments)
-            yield self._report(answer, battle.result == WIN, facts, after)
+            related = self._grudges.strike(battle, answer.decision.id, self._world.turn)
+            yield self._report(answer, battle.result == WIN, facts, after, related)
         for looked in hour.looks:
             answer = self._open.pop((looked.player, looked.sent, COMBAT))
             yield self._report(answer, looked.found, after.looked(looked), after)
@@ -215,10 +218,14 @@ class _Table:
             yield self._report(answer, settled.village >= 0, facts, after)
         for answered in hour.answered:
             answer = self._open.pop((answered.maker, answered.sent, DIPLOMACY))
+            if not answered.expired:
+                self._grudges.offer(answered, answer.decision.id)
             yield self._tell_answered(answer, answered, after)
 
     def _tell_answered(self, answer: _Answer, answered: Answered, after: Aftermath) -> Awaitable[None]:
-        return self._report(answer, answered.accepted, after.answered(answered, answer.sight.player), after)
+        player = answer.sight.player
+        related = self._grudges.offered(answered) if player == answered.to else ()
+        return self._report(answer, answered.accepted, after.answered(answered, player), after, related)
 
     def _days_over(self, answers: Sequence[_Answer], after: Aftermath) -> Iterator[Awaitable[None]]:
         """Whoever begins a new day hears what came of the one before."""
@@ -232,14 +239,23 @@ class _Table:
             if over is not answer:
                 self._days[player] = answer
 
-    async def _report(self, answer: _Answer, success: bool, facts: dict[str, Fact], after: Aftermath) -> None:
-        sight = answer.sight
+    async def _report(
+        self,
+        answer: _Answer,
+        success: bool,
+        facts: dict[str, Fact],
+        after: Aftermath,
+        related: Sequence[str] = (),
+    ) -> None:
+        sight, opponent = answer.sight, str(facts.get("opponent", NOBODY))
         await self._mind.report(
             answer.decision,
             success=success,
             facts=facts,
             state_after=after.state(sight.player, sight.village),
             game_time=float(self._world.turn),
+            opponent=None if opponent == NOBODY else opponent,
+            related=related,
         )
 
     def _seen(self, actions: Counter[str], hour: Hour) -> Turn:

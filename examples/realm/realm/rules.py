@@ -122,6 +122,8 @@ PARTIES_MAX = 4
 """Parties of one village that may be under way at once, merchants not counted."""
 DEPART_H_MAX = 12
 """How many hours a party may wait outside before it leaves."""
+DEPARTURES_H = (0, 1, 2, 4, 8, 12)
+"""In how many hours a player may have its soldiers leave."""
 STAY_H = 24
 """How long those who came to help stay."""
 

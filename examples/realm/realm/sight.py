@@ -18,15 +18,17 @@ import numpy as np
 
 from hearthmind.contracts.observation import Choice, LegalAction, Parameter, Whole
 
-from .advice import IDLE, Advice, advise, balanced
+from .advice import IDLE, UNWANTED, Advice, advise, balanced
 from .checks import fits, merchants_free
 from .events import DRAW, LOSS, WIN
+from .leans import leans_of
 from .outlook import Outlook, look_around
 from .rules import (
     ALLIANCE,
     BUILDINGS,
     DAY_H,
     DEPART_H_MAX,
+    DEPARTURES_H,
     GIFT_MAX,
     MARCHING,
     MARKET_OFFERS_MAX,
@@ -44,7 +46,7 @@ from .rules import (
     Ints,
 )
 from .rules import SCOUT as SCOUTS
-from .situation import Json, Situations, player_name, spot_name, village_name
+from .situation import Json, Situations, clock, player_name, spot_name, village_name
 from .state import State
 
 ECONOMIC, COMBAT, TACTICAL, DIPLOMACY, STRATEGIC = "economic", "combat", "tactical", "diplomacy", "strategic"
@@ -118,6 +120,7 @@ class _Table:
         self._names = [village_name(village) for village in range(len(state.villages))]
         self._contacts = state.players.contacts.tolist()
         self._treaties = _treaties_open(state)
+        self._departures = Choice(enum=tuple(clock(state.turn + hours) for hours in DEPARTURES_H))
         self._offers_to = _offers_to(state)
 
     def questions(self, players: Iterable[int]) -> Iterator[Sight]:
@@ -142,6 +145,8 @@ class _Table:
 
     def _sight(self, player: int, kind: str, village: int, actions: tuple[LegalAction, ...]) -> Sight:
         state = self._situations.of(player, kind, village)
+        if kind == COMBAT:
+            state["targets"] = self._targets(player)
         return Sight(player, kind, village, self._outlook.camp[player], _PRIORITY[kind], state, actions)
 
     # ---- economic ----------------------------------------------------------------------------------------------------
@@ -200,7 +205,6 @@ class _Table:
         if not near:
             return tuple(actions)
         places = tuple(self._names[village] for village in near)
-        wait = Whole(minimum=0, maximum=DEPART_H_MAX, default=0)
         if any(home[sort] for sort in MARCHING):
             for name, appeal, place in (
                 ("raid", advice.raid[player], advice.raided[player]),
@@ -210,7 +214,7 @@ class _Table:
                 party = advice.party[player]
                 party[RAM] = home[RAM] if name == "attack" else 0
                 parameters |= self._bounds(player, home, MARCHING, party)
-                parameters["depart_in_h"] = wait
+                parameters["depart_at"] = self._departures
                 parameters["predicted"] = _PREDICTED[WIN if appeal > IDLE else LOSS]
                 actions.append(_action(name, appeal, parameters))
         if home[SCOUTS]:
@@ -219,6 +223,18 @@ class _Table:
             sent: dict[str, Parameter] = {"target": target, TROOPS[self._tribe[player]][SCOUTS]: scouts}
             actions.append(_action("scout", advice.scout[player], sent))
         return tuple(actions)
+
+    def _targets(self, player: int) -> dict[str, Json]:
+        """What is worth thinking about: whom to rob, whom to overrun, and where somebody should look first."""
+        advice, show = self._advice, self._situations.target
+        raid = show(player, advice.raided[player], advice.safe[player]) | {"gain": advice.gain[player]}
+        return {
+            "raid": raid,
+            "attack": show(player, advice.attacked[player], True) if advice.attack[player] > UNWANTED else "none",
+            "scout": self._situations.unknown(player, advice.scouted[player])
+            if advice.scout[player] > UNWANTED
+            else "none",
+        }
 
     def _tactical(self, player: int) -> tuple[LegalAction, ...]:
         outlook, advice = self._outlook, self._advice
@@ -292,7 +308,7 @@ class _Table:
     def _priorities(self, player: int) -> tuple[LegalAction, ...]:
         appeals = self._advice.priorities[player]
         return tuple(
-            LegalAction(name=name, description=says, appeal=appeal)
+            LegalAction(name=name, description=says, appeal=appeal, leans=leans_of(name))
             for name, says, appeal in zip(PRIORITIES, _FIRST, appeals, strict=True)
         )
 
@@ -386,7 +402,8 @@ _FIRST = (
 
 
 def _action(name: str, appeal: float, parameters: dict[str, Parameter] | None = None) -> LegalAction:
-    return LegalAction(name=name, parameters=parameters or {}, description=_SAYS.get(name, ""), appeal=appeal)
+    says = _SAYS.get(name, "")
+    return LegalAction(name=name, parameters=parameters or {}, description=says, appeal=appeal, leans=leans_of(name))
 
 
 _WAIT = _action("wait", IDLE)

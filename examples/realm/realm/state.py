@@ -68,6 +68,8 @@ class Villages:
     queue_hours: Ints  # [V, QUEUE_MAX] hours of work left
     busy: Ints  # [V] one bit for each of the last hours: was there work in the queue?
     troops: Ints  # [V, sort] the owner's soldiers at home
+    struck: Ints  # [V] the turn of the last fight there, -1 for never
+    striker: Ints  # [V] who came to fight then, NOBODY where nobody ever did
 
     @classmethod
     def new(cls, at: Ints, owner: Ints, levels: Ints, stock: int) -> Self:
@@ -82,6 +84,8 @@ class Villages:
             queue_hours=_full(0, count, QUEUE_MAX),
             busy=_full(0, count),
             troops=_full(0, count, SORTS),
+            struck=_full(-1, count),
+            striker=_full(NOBODY, count),
         )
 
     def add(self, more: Villages) -> None:
@@ -113,6 +117,8 @@ class Players:
     guess: Ints  # [P, K] per cent that a guess about it is worth
     contacts: Ints  # [P, C] other players, nearest first
     trust: Ints  # [P, C] in them
+    fights: Ints  # [P, C] how often they came to rob or attack
+    pacts: Ints  # [P, C] how many treaties were agreed on with them
     spots: Ints  # [P, K] the nearest spots
 
 
@@ -167,6 +173,8 @@ class State:
                 guess=dice.integers(100 - GUESS, 100 + GUESS, size=near.shape, endpoint=True),
                 contacts=others,
                 trust=_full(TRUST_START, *others.shape),
+                fights=_full(0, *others.shape),
+                pacts=_full(0, *others.shape),
                 spots=nearest(land[:players], spots, NEARBY),
             ),
             spots=spots,

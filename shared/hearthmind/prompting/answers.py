@@ -10,11 +10,15 @@ from typing import Any
 
 import msgspec
 
-from hearthmind.contracts.inference import Answer
+from hearthmind.contracts.inference import Answer, Step
 from hearthmind.contracts.observation import Choice, LegalAction, Observation, Parameter, Whole
 
 SPEAKING = ("chat", "diplomacy")
 """Kinds in which the character says something; elsewhere it does when somebody spoke to it."""
+PLANNING = ("economic", "tactical")
+"""Kinds in which the answer says what is to follow; it is done without another question while the world stays as expected."""
+STEPS_MAX = 3
+"""Further actions: the world seldom stays as expected for longer."""
 REASONING_MAX = 400
 """Characters: one or two sentences."""
 SPEECH_MAX = 1_200
@@ -26,15 +30,16 @@ _JSON = msgspec.json.Encoder()
 
 def answer_schema(observation: Observation) -> str:
     """The JSON schema of an answer to this observation, without white space."""
-    speaks = is_speaking(observation)
-    bare = [legal.name for legal in observation.legal_actions if not legal.parameters]
-    forms = [_form({"type": "string", "enum": bare}, None, speaks)] if bare else []
-    forms += [
-        _form({"type": "string", "enum": [legal.name]}, _arguments(legal), speaks)
-        for legal in observation.legal_actions
-        if legal.parameters
-    ]
-    return _JSON.encode(forms[0] if len(forms) == 1 else {"anyOf": forms}).decode()
+    choices = _choices(observation)
+    rest: _Schema = {}
+    if is_planning(observation):
+        steps = [_object(choice) for choice in choices]
+        rest["steps"] = {"type": "array", "items": _any_of(steps), "maxItems": STEPS_MAX}
+    if is_speaking(observation):
+        rest["speech"] = {"type": "string", "maxLength": SPEECH_MAX}
+    rest["reasoning"] = {"type": "string", "maxLength": REASONING_MAX}
+    rest["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
+    return _JSON.encode(_any_of([_object(choice | rest) for choice in choices])).decode()
 
 
 def answer_text(observation: Observation, answer: Answer) -> str:
@@ -42,6 +47,8 @@ def answer_text(observation: Observation, answer: Answer) -> str:
     written: _Schema = {"action": answer.action}
     if answer.arguments:
         written["arguments"] = answer.arguments
+    if is_planning(observation):
+        written["steps"] = [_step(step) for step in answer.steps[:STEPS_MAX]]
     if is_speaking(observation):
         written["speech"] = answer.speech[:SPEECH_MAX]
     written["reasoning"] = answer.reasoning[:REASONING_MAX]
@@ -54,15 +61,29 @@ def is_speaking(observation: Observation) -> bool:
     return observation.kind in SPEAKING or bool(observation.texts)
 
 
-def _form(action: _Schema, arguments: _Schema | None, speaks: bool) -> _Schema:
-    properties = {"action": action}
-    if arguments:
-        properties["arguments"] = arguments
-    if speaks:
-        properties["speech"] = {"type": "string", "maxLength": SPEECH_MAX}
-    properties["reasoning"] = {"type": "string", "maxLength": REASONING_MAX}
-    properties["confidence"] = {"type": "number", "minimum": 0, "maximum": 1}
-    return _object(properties)
+def is_planning(observation: Observation) -> bool:
+    """Whether the answer has steps that are to follow."""
+    return observation.kind in PLANNING
+
+
+def _choices(observation: Observation) -> list[_Schema]:
+    """What may be done: the actions without parameters together, each of the others for itself."""
+    bare = [legal.name for legal in observation.legal_actions if not legal.parameters]
+    choices: list[_Schema] = [{"action": {"type": "string", "enum": bare}}] if bare else []
+    choices += [
+        {"action": {"type": "string", "enum": [legal.name]}, "arguments": _arguments(legal)}
+        for legal in observation.legal_actions
+        if legal.parameters
+    ]
+    return choices
+
+
+def _any_of(forms: list[_Schema]) -> _Schema:
+    return forms[0] if len(forms) == 1 else {"anyOf": forms}
+
+
+def _step(step: Step) -> _Schema:
+    return {"action": step.action, "arguments": step.arguments} if step.arguments else {"action": step.action}
 
 
 def _arguments(legal: LegalAction) -> _Schema:
