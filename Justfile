@@ -23,6 +23,36 @@ check-game *args:
 adapters *args:
     @hearthmind adapters "$@"
 
+# Ask a past decision again, otherwise: DECISION [--model M] [--template T] [--persona P] [--adapter A]
+[group('run')]
+replay *args:
+    @hearthmind replay "$@"
+
+# What became of decisions: show, stats, tail, import, export, recompute
+[group('run')]
+experiences *args:
+    @hearthmind experiences "$@"
+
+# What minds wanted and the policy forbade: list, show, approve, reject, ban
+[group('run')]
+violations *args:
+    @hearthmind violations "$@"
+
+# Models: list those that are declared, fetch one: list | fetch NAME
+[group('run')]
+fetch *args:
+    @hearthmind models "$@"
+
+# Train an agent of poker in self-play: [--config FILE] [--games N] [--resume] [KEY=VALUE ...] (after ./just models)
+[group('run')]
+train-poker *args:
+    @hearthmind selfplay train "$@"
+
+# Play an agent of poker against scripted opponents and others: CHECKPOINT [--hands N] [--against CHECKPOINT]
+[group('run')]
+evaluate-poker *args:
+    @hearthmind selfplay evaluate "$@"
+
 # Draw one decision's way through every hop, with times: DECISION
 [group('run')]
 trace *args:
@@ -92,7 +122,7 @@ bench *args:
 bench-loop *args:
     python benchmarks/round_trip.py "$@"
 
-# Kill inference workers in mid-generation and count what comes of it: [--kills N]
+# Kill inference workers in mid-generation and count what comes of it: [--kills N] [--engine vllm]
 [group('check')]
 kill-workers *args:
     @python -m tests.service.killing "$@"

@@ -1,13 +1,15 @@
 """What the worker costs its engine, and what its tiers bring, with a tiny model on a real engine.
 
-    python benchmarks/inference_worker.py [--engine onnx] [--requests 500] [--repeats 5]
+    python benchmarks/inference_worker.py [--engine vllm] [--requests 500] [--repeats 7]
 
 All variants of a repeat use one engine in one process, in shuffled order, each with prompts of its own that begin alike; whoever
-asks over the bus is another process. Only ratios within a repeat are compared.
+asks over the bus is another process. Only ratios within a repeat are compared: the median, and an interval around it that needs
+no more than that repeats do not depend on each other (the sign test's).
 
 - `bus` against `direct`: all requests at once over the bus, or given to the engine without worker and bus.
-- `waves`: the usual client loop, 20 gathered requests after 20.
-- `urgent`: one critical request after all the others, by tiers; `queue`: the same in one tier, first come, first served.
+- `waves`: the usual client loop, 20 gathered requests after 20, without worker and bus; `_even`: all answers equally long.
+- `urgent`: while all the others wait, a few critical ones, by tiers; `queue`: in one tier, first come, first served.
+- `oldest`: a routine request while the critical tier never runs dry.
 - `alone`: single requests to an idle engine: how long they take to reach it, and to their first token.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import os
 import platform
 import random
@@ -27,37 +30,32 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from hearthmind import prompts
-from hearthmind.contracts.inference import SYSTEM, USER, Infer, Inferred, Sampling, Turn
+from benchmarks.inference_worker_asker import ROUTINE, Said, a_prompt, samplings
+from hearthmind.contracts.inference import Infer, Sampling
+from hearthmind.flow import tier_of
 from hearthmind.models import Hf, Model, Onnx, Vllm
 from hearthmind.testing.servers import nats_server, provisioned
 from hearthmind.testing.tiny_model import tiny_llama, tiny_onnx
 from hearthmind.testing.waiting import until
 from services.inference_worker.app import serve_with
-from services.inference_worker.engines import Engine
+from services.inference_worker.engines import Adapter, Engine, Generated
 from services.inference_worker.engines.choose import engine_for
+from services.inference_worker.engines.kin import MARK, marked
 from services.inference_worker.settings import InferenceWorker
 
 RESULTS = Path(__file__).parent / "results"
-TOKENS = 24
-SAMPLING = Sampling(tokens_max=TOKENS, temperature=0.0)
-SHARED = "You are the chief of a village by the river. Wood is short and the neighbours arm. " * 4
+ASKER = Path(__file__).with_name("inference_worker_asker.py")
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 WAVE = 20
-ALONE = 60
-WITHIN_S = 300.0
-VARIANTS = ("direct", "bus", "waves", "urgent", "queue", "alone")
-numbers = itertools.count(random.Random(os.getpid()).randrange(10**9))
+VARIANTS = ("direct", "direct_even", "bus", "bus_even", "waves", "waves_even", "urgent", "queue", "oldest", "alone")
+numbers = itertools.count()
 
 
-def a_prompt() -> tuple[Turn, ...]:
-    """Like no other, with a beginning that all share."""
-    return Turn(SYSTEM, SHARED), Turn(USER, f"Day {next(numbers)}: fortify, expand or trade?")
-
-
-def tiny_engine(kind: str) -> Engine:
+def tiny_engine(kind: str, slots: int) -> Engine:
     """The engine under test on an untrained Llama of 2.6 M parameters."""
     llama = tiny_llama(chat=True)
     engines: dict[str, Callable[[], Model]] = {
@@ -69,118 +67,169 @@ def tiny_engine(kind: str) -> Engine:
             name="vllm_tiny",
             path=str(llama),
             pool="bench",
-            engine=Vllm(context=512, eager=True, slots=64, dtype="float32"),
+            engine=Vllm(context=512, eager=True, slots=slots, dtype="float32", adapters_max=0),
         ),
     }
     return engine_for(engines[kind]())
 
 
-# ---- who asks -----------------------------------------------------------------------------------------------------------
+class Watched:
+    """An engine, and what is seen of it: when each request came to it, and when it made a step."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.entered_s: dict[str, float] = {}
+        self.steps_s: list[float] = []
+        if hasattr(engine, "heard_of"):
+            self._heard_of, engine.heard_of = engine.heard_of, self._step
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def _step(self, tokens: int) -> None:
+        self.steps_s.append(time.monotonic())
+        self._heard_of(tokens)
+
+    async def answer(self, infer: Infer, adapter: Adapter | None = None) -> Generated:
+        """As the engine does."""
+        self.entered_s[infer.decision] = time.monotonic()
+        answer: Generated = await self._engine.answer(infer, adapter)
+        return answer
+
+    def step_ms(self) -> float:
+        """How long a step took on average; 0 where none is seen."""
+        steps = self.steps_s
+        return (steps[-1] - steps[0]) / (len(steps) - 1) * 1000 if len(steps) > 1 else 0.0
 
 
-async def ask(url: str, variant: str, requests: int) -> dict[str, float]:
-    """Asks over the bus, as another process, and says how it went."""
-    async with prompts.connect(url, game="bench", pool="bench", at_once=10_000) as asking:
-        began_s = time.monotonic()
-        if variant == "alone":
-            answers = [await asking.ask(a_prompt(), priority=0, sampling=SAMPLING, varied=True) for _ in range(ALONE)]
-            return {
-                "to_engine_ms": statistics.median(each.queue_ms for each in answers),
-                "first_token_ms": statistics.median(each.queue_ms + each.first_token_ms for each in answers),
-            }
-        ended: list[float] = []
-
-        async def all_the_others() -> list[Inferred]:
-            found = await asking.ask_all(
-                [a_prompt() for _ in range(requests)], priority=9, sampling=SAMPLING, varied=True, within_s=WITHIN_S
-            )
-            ended.append(time.monotonic() - began_s)
-            return found
-
-        others = asyncio.create_task(all_the_others())
-        said: dict[str, float] = {}
-        if variant in ("urgent", "queue"):
-            await asyncio.sleep(0.5)
-            priority = 0 if variant == "urgent" else 9
-            answer = await asking.ask(a_prompt(), priority=priority, sampling=SAMPLING, varied=True, within_s=WITHIN_S)
-            said["first_token_ms"] = answer.queue_ms + answer.first_token_ms
-        failed = [each.failed for each in await others if each.failed]
-        assert not failed, failed[:3]
-        return {**said, "seconds": ended[0]}
+# ---- one variant --------------------------------------------------------------------------------------------------------
 
 
-# ---- who answers --------------------------------------------------------------------------------------------------------
-
-
-async def directly(engine: Engine, requests: int, at_once: int) -> dict[str, float]:
-    """Gives the engine so many requests at once, again and again."""
-    began_s = time.monotonic()
-    left = requests
-    while left > 0:
-        await asyncio.gather(*(engine.answer(an_infer()) for _ in range(min(left, at_once))))
-        left -= at_once
-    return {"seconds": time.monotonic() - began_s}
-
-
-def an_infer() -> Infer:
+def an_infer(sampling: Sampling) -> Infer:
     """A request as the worker would give it to the engine."""
-    number = next(numbers)
     return Infer(
         game="bench",
         npc="bench",
-        decision=f"d{number}",
+        decision=f"d{next(numbers)}",
         attempt=1,
         partition=0,
-        tier="routine",
-        priority=9,
+        tier=tier_of(ROUTINE),
+        priority=ROUTINE,
         pool="bench",
         model="",
         prompt=a_prompt(),
-        sampling=SAMPLING,
+        sampling=sampling,
         varied=True,
     )
 
 
-async def over_the_bus(url: str, variant: str, requests: int) -> dict[str, float]:
-    """The same asked by another process."""
-    argv = (sys.executable, __file__, "--ask", url, variant, "--requests", str(requests))
-    asker = await asyncio.create_subprocess_exec(*argv, stdout=PIPE)
+async def directly(engine: Watched, requests: int, at_once: int, *, even: bool) -> Said:
+    """Gives the engine so many requests at once, again and again."""
+    began_s = time.monotonic()
+    left = samplings(requests, even=even)
+    while left:
+        await asyncio.gather(*(engine.answer(an_infer(sampling)) for sampling in left[:at_once]))
+        left = left[at_once:]
+    return {"seconds": time.monotonic() - began_s}
+
+
+async def over_the_bus(engine: Watched, url: str, variant: str, requests: int) -> Said:
+    """Asked by another process; of single requests, how long they took to the engine and to their first token."""
+    asker = await asyncio.create_subprocess_exec(sys.executable, ASKER, url, variant, str(requests), stdout=PIPE)
     output, _ = await asker.communicate()
-    found: dict[str, float] = json.loads(output)
+    found: Said = json.loads(output)
+    for which in ("probes", "looked_up"):
+        noted = [(engine.entered_s[name] - sent_s, first_ms) for name, sent_s, first_ms in found.pop(which, ())]
+        if noted:
+            found[f"{which}_to_engine_ms"] = statistics.median(way_s * 1000 for way_s, _ in noted)
+            found[f"{which}_first_token_ms"] = [round(way_s * 1000 + first_ms, 2) for way_s, first_ms in noted]
     return found
 
 
-async def measure(engine: Engine, url: str, variant: str, requests: int) -> dict[str, float]:
-    """One variant, with the CPU time of this process: the engine's, and the worker's where it has a part in it."""
-    before_s = time.process_time()
-    if variant in ("direct", "waves"):
-        found = await directly(engine, requests, WAVE if variant == "waves" else requests)
+async def measure(engine: Watched, kin: list[int], url: str, variant: str, requests: int) -> Said:
+    """One variant, with the CPU time of this process and of the engine's own, and how long a step of the engine took."""
+    engine.entered_s.clear()
+    engine.steps_s.clear()
+    own_s, kin_s = time.process_time(), _cpu_s(kin)
+    how, _, even = variant.partition("_")
+    if how in ("direct", "waves"):
+        found = await directly(engine, requests, WAVE if how == "waves" else requests, even=bool(even))
     else:
-        found = await over_the_bus(url, variant, requests)
-    return {**found, "cpu_s": time.process_time() - before_s}
+        found = await over_the_bus(engine, url, variant, requests)
+    own_s, kin_s = time.process_time() - own_s, _cpu_s(kin) - kin_s
+    return {**found, "cpu_s": own_s, "kin_cpu_s": kin_s, "step_ms": engine.step_ms(), "load": os.getloadavg()[0]}
 
 
-def ratios(runs: dict[str, list[dict[str, float]]]) -> dict[str, list[float]]:
-    """Each repeat's ratios, in order."""
+def _cpu_s(pids: list[int]) -> float:
+    """What these processes have used."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS_PER_S
+
+
+# ---- what comes of it ---------------------------------------------------------------------------------------------------
+
+Runs = dict[str, list[Said]]
+
+
+def ratios(runs: Runs) -> dict[str, list[float]]:
+    """Each repeat's figures, in order."""
 
     def of(above: str, below: str, what: str) -> list[float]:
-        pairs = zip(runs[above], runs[below], strict=True)
-        return [round(sorted_pair[0][what] / sorted_pair[1][what], 3) for sorted_pair in pairs]
+        return [up[what] / down[what] for up, down in zip(runs[above], runs[below], strict=True)]
 
+    def first_ms(variant: str) -> list[float]:
+        return [statistics.median(each["probes_first_token_ms"]) for each in runs[variant]]
+
+    urgent, queue, alone = first_ms("urgent"), first_ms("queue"), first_ms("alone")
+    costs = [
+        (bus["cpu_s"] - direct["cpu_s"]) / (direct["cpu_s"] + direct["kin_cpu_s"])
+        for bus, direct in zip(runs["bus"] + runs["bus_even"], runs["direct"] + runs["direct_even"], strict=True)
+    ]
+    steps = [each["step_ms"] for each in runs["urgent"]]
+    late = [(ours - idle) / step for ours, idle, step in zip(urgent, alone, steps, strict=True) if step]
     return {
         "time over the bus / fed directly": of("bus", "direct", "seconds"),
+        "the same, answers equally long": of("bus_even", "direct_even", "seconds"),
         "time in waves of 20 / over the bus": of("waves", "bus", "seconds"),
-        "CPU of engine and worker / of the engine alone": of("bus", "direct", "cpu_s"),
-        "first token, first come first served / by tiers": of("queue", "urgent", "first_token_ms"),
-        "first token, urgent among many / alone": of("urgent", "alone", "first_token_ms"),
-        "time of the others, with an urgent one / without": of("urgent", "bus", "seconds"),
+        "the same, answers equally long ": of("waves_even", "bus_even", "seconds"),
+        "CPU of the worker / of the engine": costs,
+        "first token of critical ones, first come first served / by tiers": [
+            one / other for one, other in zip(queue, urgent, strict=True)
+        ],
+        "first token of critical ones, beyond an idle engine's, in engine steps": late,
+        "time of everything, by tiers / first come first served": of("urgent", "queue", "seconds"),
+        "time of a routine one on average, by tiers / first come first served": of("urgent", "queue", "mean_s"),
+        "the oldest routine one is done after, s": [each["seconds"] for each in runs["oldest"]],
+        "critical ones done meanwhile": [float(each["critical"]) for each in runs["oldest"]],
+        "from asking to the engine at low load, ms": [each["probes_to_engine_ms"] for each in runs["alone"]],
+        "the same, where the cache is asked first, ms": [each["looked_up_to_engine_ms"] for each in runs["alone"]],
+        "first token alone, ms": alone,
+        "first token of critical ones by tiers, ms": urgent,
+        "step of the full engine, ms": steps,
     }
+
+
+def told(values: list[float]) -> str:
+    """The median and its interval."""
+    if not values:
+        return "not seen"
+    low, high = interval(values)
+    return f"{statistics.median(values):.3g} [{low:.3g}, {high:.3g}]"
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Holds the median with 95 %: as many of the outermost left out as the sign test allows; of under 6, none."""
+    count, left_out = len(values), 0
+    while 2 * sum(math.comb(count, each) for each in range(left_out + 2)) <= 0.05 * 2**count:
+        left_out += 1
+    ordered = sorted(values)
+    return ordered[left_out], ordered[-1 - left_out]
 
 
 async def main(arguments: argparse.Namespace) -> None:
     """Runs everything and keeps the result."""
-    engine, stop = tiny_engine(arguments.engine), asyncio.Event()
-    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    engine, stop = Watched(tiny_engine(arguments.engine, arguments.slots)), asyncio.Event()
+    runs: Runs = {variant: [] for variant in arguments.variants}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with nats_server(folder / "nats") as server, provisioned(server.url, pools=("bench",)):
@@ -188,39 +237,31 @@ async def main(arguments: argparse.Namespace) -> None:
             os.environ |= {"NATS_URL": server.url, "HEARTHMIND_READY_FILE": str(ready)}
             serving = asyncio.create_task(serve_with(engine, InferenceWorker(pool="bench"), stop))
             await until(lambda: ready.exists() or serving.done(), within_s=300)
-            await directly(engine, 40, 40)
+            kin = marked(os.environ[MARK]) if MARK in os.environ else []
+            await directly(engine, 100, 100, even=False)
             for repeat in range(arguments.repeats):
-                for variant in random.Random(repeat).sample(VARIANTS, len(VARIANTS)):
-                    runs[variant].append(await measure(engine, server.url, variant, arguments.requests))
+                for variant in random.Random(repeat).sample(list(runs), len(runs)):
+                    runs[variant].append(await measure(engine, kin, server.url, variant, arguments.requests))
                     print(f"repeat {repeat + 1}, {variant}: {runs[variant][-1]}", flush=True)
             stop.set()
             await serving
-    found = ratios(runs)
-    lines = [f"{what}: {statistics.median(each):.3g} [{min(each):.3g}-{max(each):.3g}]" for what, each in found.items()]
-    to_engine = statistics.median(each["to_engine_ms"] for each in runs["alone"])
-    lines.append(f"request to engine at low load, p50: {to_engine:.2f} ms")
+    if set(runs) != set(VARIANTS):
+        return
+    lines = [f"{what.strip()}: {told(each)}" for what, each in ratios(runs).items()]
     print("\n" + "\n".join(lines))
-    kept = {
-        "machine": platform.platform(),
-        "cores": os.cpu_count(),
-        "arguments": vars(arguments),
-        "lines": lines,
-        "runs": runs,
-    }
+    facts = {"machine": platform.platform(), "cores": os.cpu_count(), "arguments": vars(arguments)}
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"inference_worker_{arguments.engine}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    kept = json.dumps({**facts, "lines": lines, "runs": runs}, indent=1)
+    (RESULTS / f"inference_worker_{arguments.engine}.json").write_text(kept + "\n")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", choices=("onnx", "hf", "vllm"), default="onnx")
+    parser.add_argument("--engine", choices=("vllm", "onnx", "hf"), default="vllm")
+    parser.add_argument("--slots", type=int, default=64, help="how many requests vLLM works on at once")
     parser.add_argument("--requests", type=int, default=500)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--ask", nargs=2, metavar=("URL", "VARIANT"), help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.ask:
-        address, variant = asked.ask
-        print(json.dumps(uvloop.run(ask(address, variant, asked.requests))))
-    else:
-        del asked.ask
-        uvloop.run(main(asked))
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="without all, nothing is kept"
+    )
+    uvloop.run(main(parser.parse_args()))

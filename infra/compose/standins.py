@@ -8,6 +8,7 @@ compose.yaml relies on. `prometheus`: Debian's. `collector`: the one of the test
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -59,6 +60,8 @@ COPY answers.py /answers.py
 ENTRYPOINT ["python3", "/answers.py", "{port}", "{volume}"]
 CMD {reads}
 """
+MADE_OF = "hearthmind.made-of"
+"""The label of a stand-in: which packages it was made for. The image itself has none, and is used as it is."""
 PIP = "[global]\nno-index = true\nfind-links = /wheels\n"
 
 
@@ -77,14 +80,28 @@ def make(engine: Engine, folder: Path, say: Say) -> None:
         say("makes a Debian with debootstrap (two minutes, once)")
         _import_debian(engine, folder)
     for name, build in BUILDS.items():
-        if engine.answers("docker", "image", "inspect", tags[name]):
+        if is_there(engine, tags[name]):
             continue
         say(f"makes a stand-in for {tags[name]}")
         context = folder / name
         shutil.rmtree(context, ignore_errors=True)
         context.mkdir(parents=True)
         (context / "Dockerfile").write_text(build(context, engine))
-        engine.run("docker", "build", "--quiet", "--tag", tags[name], str(context))
+        engine.run(
+            "docker", "build", "--quiet", "--label", f"{MADE_OF}={_made_of()}", "--tag", tags[name], str(context)
+        )
+
+
+def is_there(engine: Engine, tag: str) -> bool:
+    """Whether the engine has the image, or a stand-in that was made for the packages of today."""
+    if not engine.answers("docker", "image", "inspect", tag):
+        return False
+    labels = json.loads(engine.run("docker", "image", "inspect", "--format", "{{json .Config.Labels}}", tag)) or {}
+    return bool(labels.get(MADE_OF, _made_of()) == _made_of())
+
+
+def _made_of() -> str:
+    return hashlib.sha256((ROOT / "requirements/run.txt").read_bytes()).hexdigest()[:12]
 
 
 def _import_debian(engine: Engine, folder: Path) -> None:
@@ -160,7 +177,7 @@ def _answering(port: int, volume: str, user: str, *reads: str) -> Build:
 BUILDS: Mapping[str, Build] = {
     "python": _python,
     "nats": _nats,
-    "postgres": _postgres,
+    "pgvector": _postgres,
     "prometheus": _prometheus,
     "collector": _collector,
     "tempo": _answering(4317, "/var/tempo", "10001:10001"),

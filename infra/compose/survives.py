@@ -56,9 +56,8 @@ async def _work(mind: Client, when: str) -> float:
 
 async def _works(mind: Client) -> bool:
     """Whether the whole loop works: decision and worker answer, and reward stores."""
-    decision = await mind.observe(
-        npc="guard", kind="combat", legal_actions=[LegalAction(name="defend")], answer_within_s=1
-    )
+    choices = [LegalAction(name="defend"), LegalAction(name="flee")]  # with one there would be nothing to ask a worker
+    decision = await mind.observe(npc="guard", kind="combat", legal_actions=choices, answer_within_s=1)
     if decision.source != "model":
         await asyncio.sleep(LOOK_EVERY_S)
         return False

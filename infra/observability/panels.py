@@ -113,6 +113,18 @@ LOOP = {
             "newer is normal for a quick game; late is a missed deadline.",
             per_second("hearthmind_observations_dropped_total", REASON),
         ),
+        Panel(
+            "Shed, by class",
+            "ops",
+            "Too many waited for a model: routine goes first, whoever was spoken to last.",
+            per_second("hearthmind_shed_total", "hearthmind_event_class"),
+        ),
+        Panel(
+            "Unknown personas",
+            "ops",
+            "Observations that name a persona which is not among the files; the log names it once.",
+            per_second("hearthmind_personas_unknown_total", called="unknown"),
+        ),
     ),
     "Queues": (
         Panel("Queue depth", "short", "What still has to be processed.", now("hearthmind_queue_depth", STREAM)),
@@ -132,12 +144,32 @@ LOOP = {
             per_second("hearthmind_experiences_total", GAME),
         ),
         Panel(
+            "Behind",
+            "short",
+            "Messages that wait for the reward service. It may be behind for hours without anything lost, and then learns late.",
+            now("hearthmind_ingestion_backlog", "job", called="waiting for"),
+        ),
+        Panel(
+            "Into Postgres",
+            "s",
+            "From the broker's storing a message to its being in Postgres. Games keep their outcomes for as long.",
+            percentiles("hearthmind_ingestion_lag_seconds"),
+        ),
+        Panel(
+            "Looked back on",
+            "ops",
+            "Experiences of which it was seen what they led to.",
+            per_second("hearthmind_experiences_looked_back_total", called="looked back on"),
+        ),
+        Panel(
             "Dead letters and losses",
             "short",
             "In the last ten minutes; each of them is worth a look.",
             (
                 *lately("hearthmind_dead_letters_total", STREAM, called="dead letters of"),
                 *lately("hearthmind_experience_lost_total", called="lost details"),
+                *lately("hearthmind_experiences_incomplete_total", REASON, called="lost for good:"),
+                *lately("hearthmind_stream_unread_total", STREAM, called="gone unread from"),
             ),
         ),
         Panel(

@@ -78,17 +78,24 @@ async def publish_at(
     return manifest
 
 
-async def promote_at(folder: Path, wanted: str) -> InForce:
-    """Puts a version in force; workers take it with their next request."""
+async def promote_at(folder: Path, wanted: str, share: float = 1.0) -> InForce:
+    """Puts a version in force, or on trial for a share of the characters; workers take it with their next request."""
     name, number = split_version(wanted)
     async with opened(folder) as (_, registry):
         if number is None or registry.get(manifest_key(name, number)) is None:
             raise NoSuchAdapter(wanted=wanted, why="; write <name>@<version>" if number is None else "")
-        return await _put_in_force(registry, name, number)
+        if share >= 1:
+            return await _put_in_force(registry, name, number)
+        now = in_force(registry, name)
+        if now is None or now.version == number:
+            raise NoSuchAdapter(wanted=name, why=f" in force beside which {wanted} could be tried")
+        tried = now.tried(number, share)
+        await registry.put(in_force_key(name), msgspec.json.encode(tried))
+        return tried
 
 
 async def roll_back_at(folder: Path, name: str) -> InForce:
-    """Puts the version in force again that was before."""
+    """Ends a trial, or puts the version in force again that was before."""
     async with opened(folder) as (_, registry):
         now = in_force(registry, name)
         if now is None or (before := now.rolled_back()) is None:
@@ -112,7 +119,7 @@ async def show_at(folder: Path, console: Console) -> None:
             now = in_force(registry, manifest.name)
             table.add_row(
                 manifest.full_name,
-                "yes" if now and now.version == manifest.version else "",
+                _standing(now, manifest.version),
                 "" if manifest.score is None else f"{manifest.score:g}",
                 str(manifest.rank),
                 manifest.base,
@@ -123,6 +130,14 @@ async def show_at(folder: Path, console: Console) -> None:
     console.print(
         table if table.row_count else "no adapter was published yet: hearthmind adapters publish FOLDER --name …"
     )
+
+
+def _standing(now: InForce | None, version: int) -> str:
+    if now is None or version not in (now.version, now.trial):
+        return ""
+    if version == now.trial:
+        return f"on trial, {now.share:.0%}"
+    return f"yes, {1 - now.share:.0%}" if now.trial else "yes"
 
 
 @commands.command("list")
@@ -148,14 +163,26 @@ def publish(
 
 
 @commands.command()
-def promote(version: Annotated[str, typer.Argument(help="<name>@<version>")], folder: Folder = UP) -> None:
-    """Put a version in force; workers take it with their next request."""
-    now = asyncio.run(promote_at(folder, version))
-    print(f"in force: version {now.version}; before: {', '.join(map(str, now.before)) or 'none'}")
+def promote(
+    version: Annotated[str, typer.Argument(help="<name>@<version>")],
+    share: Annotated[
+        float,
+        typer.Option(min=0.001, max=1.0, help="Of the characters; below 1 it is on trial, beside the one in force."),
+    ] = 1.0,
+    folder: Folder = UP,
+) -> None:
+    """Put a version in force, or on trial for a share of the characters; workers take it with their next request."""
+    now = asyncio.run(promote_at(folder, version, share))
+    print(_told(split_version(version)[0], now))
 
 
 @commands.command()
 def rollback(name: Annotated[str, typer.Argument(help="The adapter's name.")], folder: Folder = UP) -> None:
-    """Put the version in force again that was before."""
+    """End a trial, or put the version in force again that was before."""
     now = asyncio.run(roll_back_at(folder, name))
-    print(f"in force: {name}@{now.version}")
+    print(_told(name, now))
+
+
+def _told(name: str, now: InForce) -> str:
+    trial = f"; on trial with {now.share:.1%} of the characters: {name}@{now.trial}" if now.trial else ""
+    return f"in force: {name}@{now.version}; before: {', '.join(map(str, now.before)) or 'none'}{trial}"

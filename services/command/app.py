@@ -17,7 +17,7 @@ from hearthmind.flow import game_user
 from hearthmind.process import run
 from hearthmind.settings import Broker, Flow, Store, load
 from hearthmind.store.migrate import upgrade
-from services.command import adapters, bench_serve
+from services.command import adapters, bench_serve, experiences, models, policy, selfplay, violations
 from services.command import dead_letters as dead_letters_command
 from services.command.check_game import check_game
 from services.command.demo import Demo, run_demo
@@ -28,6 +28,7 @@ from services.command.play import say
 from services.command.provisioning import SERVICE as PROVISIONER
 from services.command.provisioning import keep_provisioned
 from services.command.provisioning import prepare as prepare_all
+from services.command.replay import replay
 from services.command.secret_files import make_secrets
 from services.command.trace import list_traced
 from services.command.trace import trace as draw_trace
@@ -105,7 +106,7 @@ async def _up(options: Options) -> None:
 
 @app.command()
 def doctor(folder: Folder = HOME / "up") -> None:
-    """Show the settings with their source, and check broker, database, ports and disk."""
+    """Show the settings with their source, and check broker, database, disk, models, GPUs, keys and `.env`."""
     raise typer.Exit(run_doctor(folder, Console(highlight=False)))
 
 
@@ -189,8 +190,15 @@ def migrate() -> None:
 
 
 app.command()(check_game)
+app.command()(replay)
 app.add_typer(adapters.commands, name="adapters")
+app.add_typer(policy.commands, name="policy")
+app.add_typer(violations.commands, name="violations")
+app.add_typer(violations.audit, name="audit")
 app.add_typer(bench_serve.commands, name="bench")
+app.add_typer(experiences.commands, name="experiences")
+app.add_typer(models.commands, name="models")
+app.add_typer(selfplay.commands, name="selfplay")
 
 
 def main() -> None:

@@ -32,6 +32,7 @@ PARAMETERS: dict[str, Schema] = {
     "kind": {"description": "What sort of decision is wanted; the game's own word.", "examples": ["patrol", "combat"]},
     "tier": {"description": "How urgent it is, from the priority.", "enum": list(TIERS)},
     "pool": {"description": "Workers with the same base model.", "examples": ["rules"]},
+    "version": {"description": "A version of an adapter.", "examples": ["raider@3"]},
     "partition": {"description": "The partition of the NPC; each has one owner at a time.", "examples": ["7"]},
     "asker": {"description": "Somebody who wants answers; a new name at each connection.", "examples": ["asker-7f3a"]},
     "stream": {"description": "Where the message came from.", "examples": ["EVENT"]},
@@ -63,11 +64,15 @@ HEADERS: dict[str, Schema] = {
         "Nats-Time-Stamp": {"type": "string", "description": "When it was stored, in UTC. Only as a game hears it."},
     },
     "DecisionMade": _message_id("`<game>/<npc>/<decision>/detail`", "The stream keeps the first."),
+    "PolicyViolated": _message_id("`<game>/<npc>/<decision>/violation`", "The stream keeps the first."),
+    "ReplyRated": _message_id(
+        "`<game>/<npc>/<decision>/<rater>/<n>`", "Sent again under the same id, it is stored once."
+    ),
     "OutcomeObserved": _message_id(
         "`<game>/<npc>/<decision>/outcome-<n>`",
         "Sent again it has another `n`, so that it is stored and confirmed again; the database keeps one.",
     ),
-    "Infer": _message_id("`<game>/<npc>/<decision>/<sequence>-<attempt>`", "An attempt asks once.")
+    "Infer": _message_id("`<game>/<npc>/<decision>/<sequence>-<attempt>`", "A question is asked once.")
     | {
         DEADLINE: {
             "type": "string",

@@ -34,6 +34,7 @@ from services.command.platform import Options, Platform
 from services.command.view import View
 
 STORED_WITHIN_S = 60.0
+EXAMPLES = Path(__file__).parents[2] / "examples"
 POLL_S = 1.0
 
 
@@ -71,6 +72,7 @@ async def run_demo(demo: Demo, console: Console, meanwhile: Meanwhile | None = N
         sync_interval="1s",
         sample_ratio=demo.sample_ratio,
         triage=ENGINES[demo.engine],
+        personas=personas_of(demo.game),
     )
     began_s = time.monotonic()
     async with Platform(options, say=lambda line: console.print(f"[dim]{line}[/dim]", highlight=False)) as platform:
@@ -154,6 +156,12 @@ async def _totals(engine: Any, game: str, episode: str) -> EpisodeTotals | None:
             return await episode_totals(connection, game, episode)
     except Unavailable:
         return None
+
+
+def personas_of(game: str) -> str:
+    """The folder of personas that came with a game of this checkout; empty where none did."""
+    folder = EXAMPLES / game / "personas"
+    return str(folder) if folder.is_dir() else ""
 
 
 def game_named(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`hearthmind doctor`: the settings with their source, and whether broker, database, ports, disk and the
+"""`hearthmind doctor`: the settings with their source, and whether broker, database, ports, disk, models, GPUs, `.env` and the
 service of these settings are as they should be."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hearthmind.bus.connect import close, connect, without_secrets
+from hearthmind.bus.consume import unread
 from hearthmind.embedded.nats import EmbeddedNats
 from hearthmind.errors import CannotStart, HearthmindError
 from hearthmind.health import READY, Health, ask
@@ -25,6 +25,9 @@ from hearthmind.store.engine import create_engine, transaction
 from hearthmind.store.read import totals
 from hearthmind.telemetry.broker import BrokerWatch
 from hearthmind.telemetry.names import BROKER_WATCH
+from services.command.doctor_models import look_at_models
+from services.command.env_file import mistakes_in, names_in
+from services.command.finding import OK, WARNING, WRONG, Finding
 from services.command.platform import read_connection
 from services.decision.settings import Decision
 from services.inference_worker.settings import InferenceWorker
@@ -42,16 +45,6 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     BROKER_WATCH: BrokerWatch,
 }
 DISK_FREE_GIB_MIN = 2.0
-OK, WARNING, WRONG = "ok", "warning", "wrong"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found, and what to do about it."""
-
-    what: str
-    state: str
-    says: str
 
 
 def doctor(folder: Path, console: Console) -> int:
@@ -66,7 +59,10 @@ def doctor(folder: Path, console: Console) -> int:
         *_machine(folder, load("broker", Broker)),
         *asyncio.run(_servers(folder)),
         *_service(load("health", Health)),
+        *_env(Path(".env")),
     ]
+    with console.status("looks at models and GPUs"):
+        findings += _models(load("inference_worker", InferenceWorker), load("decision", Decision))
     colours = {OK: "green", WARNING: "yellow", WRONG: "red"}
     for finding in findings:
         colour = colours[finding.state]
@@ -121,6 +117,25 @@ def _service(health: Health) -> Iterator[Finding]:
         yield Finding(f"service at {health.address}", OK if is_well else WARNING, says)
 
 
+def _models(worker: InferenceWorker, decision: Decision) -> list[Finding]:
+    """The models that are declared, and those that settings name."""
+    named = [entry.partition("=")[2].partition(":")[0] for entry in decision.triage]
+    used = dict.fromkeys(named, "HEARTHMIND_DECISION__TRIAGE") | {worker.model: "HEARTHMIND_INFERENCE_WORKER__MODEL"}
+    try:
+        return list(look_at_models(used))
+    except CannotStart as error:
+        return [Finding("models", WRONG, str(error))]
+
+
+def _env(file: Path) -> Iterator[Finding]:
+    """What compose would make of the settings that lie here, where there are some."""
+    if file.exists():
+        found = [f"line {line}: {what}" for line, what in mistakes_in(file, names_in(Path("compose.yaml")), SECTIONS)]
+        yield from (Finding(str(file), WRONG, each) for each in found)
+        if not found:
+            yield Finding(str(file), OK, "every line is a setting that somebody reads")
+
+
 def _port(broker: Broker) -> Finding:
     parts = urlsplit(broker.url)
     host, port = parts.hostname or "127.0.0.1", parts.port or 4222
@@ -137,9 +152,15 @@ async def _broker(broker: Broker) -> Finding:
         nc = await connect(msgspec.structs.replace(broker, start_within_s=2), "doctor", on_closed=_nothing)
         found = nc.connected_server_version
         version = f"{found.major}.{found.minor}.{found.patch}"
+        missed = await unread(nc, "EXPERIENCE", "reward")
         await close(nc)
     except HearthmindError as error:
         return Finding("broker", WARNING, str(error))
+    if missed:
+        says = (
+            f"{missed:,} messages at most left EXPERIENCE before the reward service had them: it was away for too long"
+        )
+        return Finding("broker", WARNING, says)
     return Finding("broker", OK, f"NATS {version} at {where} accepts {broker.user or 'a connection without a user'}")
 
 

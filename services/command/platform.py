@@ -21,11 +21,13 @@ from hearthmind.process import READY_FILE
 from hearthmind.settings import Broker, Flow, Store, Telemetry, as_environment, load
 from hearthmind.store.migrate import upgrade
 from services.decision.settings import Decision
-from services.decision.triage import Triage, parse
+from services.decision.triage import Triage, triage_of
 from services.inference_worker.settings import InferenceWorker
 
 CONNECTION = "connection.json"
 TRACES = "traces"
+MODEL_WITHIN_S = 900.0
+"""A large model is read from a slow disk, and vLLM prepares for minutes."""
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ class Options:
     decisions: int = 1
     triage: tuple[str, ...] = ()
     """Which model is asked for what, where the settings are not to say."""
+    personas: str = ""
+    """The folder of personas, where the settings name none."""
 
 
 class Platform:
@@ -103,7 +107,7 @@ class Platform:
 
     def _workers(self) -> Iterator[Command]:
         """Workers for each model that decisions are asked of."""
-        models = sorted({route.model for route in self._triage().routes.values() if route})
+        models = sorted(self._triage().models)
         for model in models:
             name = f"inference_worker-{model}" if len(models) > 1 else "inference_worker"
             settings = msgspec.structs.replace(load("inference_worker", InferenceWorker), model=model, pool="")
@@ -115,11 +119,14 @@ class Platform:
             yield self._service("decision", _numbered("decision", number), self._decision())
 
     def _decision(self) -> Decision:
-        settings = load("decision", Decision)
-        return msgspec.structs.replace(settings, triage=self.options.triage) if self.options.triage else settings
+        settings, options = load("decision", Decision), self.options
+        return msgspec.structs.replace(
+            settings, triage=options.triage or settings.triage, personas=settings.personas or options.personas
+        )
 
     def _triage(self) -> Triage:
-        return parse(self._decision().triage, pools())
+        settings = self._decision()
+        return triage_of(settings.triage_rules, settings.triage, pools())
 
     def _service(self, service: str, name: str, settings: msgspec.Struct | None = None) -> Command:
         ready = self.folder / "run" / f"{name}.ready"
@@ -151,6 +158,7 @@ class Platform:
             },
             before_start=before_start,
             ready=is_ready,
+            ready_within_s=MODEL_WITHIN_S if service == "inference_worker" else None,
         )
 
     async def _provision(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from hearthmind.bus.wire import MESSAGE_BYTES_MAX, OBSERVATION_BYTES_MAX, READABLE_VERSIONS
 from hearthmind.contracts.observation import Event, LegalAction, Observation, Real, Whole
-from hearthmind.contracts.outcome import OutcomeObserved
+from hearthmind.contracts.outcome import OutcomeObserved, ReplyRated
 from hearthmind.contracts.wire import VERSION, Message
 from hearthmind.flow import HOPS
 from services.command.pages.fields import first_line, meanings
@@ -39,6 +39,7 @@ IN_WORDS: Mapping[type, tuple[str, ...]] = {
     Observation: _OBSERVED,
     Event: _OBSERVED,
     OutcomeObserved: (f"At most {MESSAGE_BYTES_MAX // 1024} KiB in all.", "Game and NPC are those of the subject."),
+    ReplyRated: ("Game and NPC are those of the subject.",),
     LegalAction: ("A default that is not possible is moved to the nearest that is.",),
     Whole: (*_BOUNDED, "A whole number is written without a decimal point."),
     Real: _BOUNDED,

@@ -1,13 +1,16 @@
 """The adapters that this worker holds: fetched, verified and loaded when first asked for, unloaded when others need the room.
 
 The law: a request is answered with exactly the version that it named, or not at all; no adapter goes while somebody uses it;
-the engine never holds more than it may; whatever is wrong with one adapter harms only those who ask for it.
+the engine never holds more than it may, and the disk what is loaded or about to be; whatever is wrong with one adapter harms
+only those who ask for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +36,12 @@ Look = Callable[[str], bytes | None]
 """What the registry says of a key."""
 Fetch = Callable[[str], Awaitable[bytes]]
 """The bytes stored under a hash."""
+Tell = Callable[[str], Awaitable[None]]
+"""Says that a version was loaded, or is unloaded."""
+
+
+async def _nobody(_: str) -> None:
+    """Nobody is told."""
 
 
 @dataclass(slots=True)
@@ -49,9 +58,11 @@ class Adapters:
     base: Path | None
     """The folder of the engine's model; None where it takes no adapters."""
     folder: Path
-    """Where fetched weights lie."""
+    """Where the weights lie of what is loaded, each version's in a folder of its own."""
     look: Look
     fetch: Fetch
+    on_loaded: Tell = _nobody
+    on_unloaded: Tell = _nobody
     _held: dict[str, _Held] = field(default_factory=dict)
     _loading: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _broken: dict[str, str] = field(default_factory=dict)
@@ -59,15 +70,22 @@ class Adapters:
     _freed: asyncio.Event = field(default_factory=asyncio.Event)
     _base_sha256: str = ""
 
-    def named(self, wanted: str) -> str:
-        """The version that a name stands for now; a full name stands for itself."""
+    def holds(self, version: str) -> bool:
+        """Whether the engine can answer with it at once."""
+        return version in self._held
+
+    def named(self, wanted: str, game: str = "", npc: str = "") -> str:
+        """The version that a name stands for now, for this character; a full name stands for itself, where there is such."""
+        if not wanted:
+            return ""
         name, version = adapters.split_version(wanted)
-        if version is not None or not wanted:
+        if version is not None:
+            self._manifest(name, version)
             return wanted
         said = self.look(adapters.in_force_key(name))
         if said is None:
             raise UnknownAdapter(wanted=wanted, why="no version of it is in force")
-        return f"{name}@{msgspec.json.decode(said, type=InForce).version}"
+        return f"{name}@{msgspec.json.decode(said, type=InForce).of(game, npc)}"
 
     @asynccontextmanager
     async def use(self, version: str) -> AsyncIterator[Adapter | None]:
@@ -105,10 +123,7 @@ class Adapters:
         if self.base is None or not self.engine.adapters_max:
             raise UnknownAdapter(wanted=version, why=f"{self.engine.model} takes no adapters")
         name, number = adapters.split_version(version)
-        said = self.look(adapters.manifest_key(name, number or 0))
-        if said is None:
-            raise UnknownAdapter(wanted=version, why="no such version was published")
-        manifest = msgspec.json.decode(said, type=Manifest)
+        manifest = self._manifest(name, number or 0)
         try:
             adapter = await self._on_disk(manifest)
         except adapters.BadAdapter as error:
@@ -116,19 +131,29 @@ class Adapters:
             raise UnknownAdapter(wanted=version, why=str(error)) from error
         async with self._turn:
             await self._make_room()
-            await self.engine.load(adapter)
+            try:
+                await self.engine.load(adapter)
+            except BaseException:
+                await asyncio.to_thread(shutil.rmtree, adapter.folder, ignore_errors=True)
+                raise
             self._held[version] = _Held(adapter)
+        await self.on_loaded(version)
         log.info("%s is loaded (%s)", version, manifest.sha256[:12])
 
+    def _manifest(self, name: str, version: int) -> Manifest:
+        said = self.look(adapters.manifest_key(name, version))
+        if said is None:
+            raise UnknownAdapter(wanted=f"{name}@{version}", why="no such version was published")
+        return msgspec.json.decode(said, type=Manifest)
+
     async def _on_disk(self, manifest: Manifest) -> Adapter:
-        """The verified files of an adapter, fetched where they are not here yet."""
-        place = self.folder / manifest.sha256
-        weights = place / adapters.WEIGHTS
-        data = await asyncio.to_thread(weights.read_bytes) if weights.is_file() else await self.fetch(manifest.sha256)
+        """The files of an adapter, fetched and verified."""
+        data = await self.fetch(manifest.sha256)
         assert self.base is not None
         if not self._base_sha256:
             self._base_sha256 = await asyncio.to_thread(adapters.base_hash, self.base)
         await asyncio.to_thread(adapters.check, manifest, data, self._base_sha256)
+        place = self.folder / manifest.full_name
         await asyncio.to_thread(_write, place, data, manifest.config)
         return Adapter(manifest.full_name, manifest.sha256, place)
 
@@ -140,8 +165,11 @@ class Adapters:
                 self._freed.clear()
                 await self._freed.wait()
                 continue
-            del self._held[idle]
+            # Out of the way at once: who asks for it again meanwhile begins anew, and never finds half of it.
+            gone = self._held.pop(idle).adapter.folder.rename(self.folder / f"gone-{secrets.token_hex(8)}")
+            await self.on_unloaded(idle)
             await self.engine.unload(idle)
+            await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
             log.info("%s is unloaded", idle)
 
     def _remember(self, version: str, why: str) -> None:
@@ -153,7 +181,5 @@ class Adapters:
 
 def _write(place: Path, data: bytes, config: str) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    for file, content in ((adapters.WEIGHTS, data), (adapters.CONFIG, config.encode())):
-        part = place / f"{file}.part"
-        part.write_bytes(content)
-        part.replace(place / file)
+    (place / adapters.WEIGHTS).write_bytes(data)
+    (place / adapters.CONFIG).write_text(config)

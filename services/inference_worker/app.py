@@ -26,7 +26,9 @@ from services.inference_worker.adapters import Adapters
 from services.inference_worker.cache import Answers
 from services.inference_worker.engines import Engine
 from services.inference_worker.engines.choose import engine_for
+from services.inference_worker.engines.files import path_of
 from services.inference_worker.handlers import Handlers
+from services.inference_worker.holders import Holders
 from services.inference_worker.machine import Line
 from services.inference_worker.settings import InferenceWorker
 from services.inference_worker.watchdog import Watchdog
@@ -55,45 +57,34 @@ async def serve_with(engine: Engine, settings: InferenceWorker, stop: asyncio.Ev
     await learn(clock, nc, *own, broker.start_within_s)
     publisher = await Publisher(nc).start()
     try:
-        if await _started(engine, stop):
-            with tempfile.TemporaryDirectory(prefix="adapters-") as folder:
-                registry = await Registry(nc).start()
-                consuming = Consuming(nc, publisher)
+        await engine.start()  # minutes, perhaps: who is told to end meanwhile is cancelled here
+        with tempfile.TemporaryDirectory(prefix="adapters-") as folder:
+            registry = await Registry(nc).start()
+            consuming = Consuming(nc, publisher)
 
-                async def fetch(sha256: str) -> bytes:
-                    return await objects.fetch(nc, flow.ADAPTERS, sha256)
+            async def fetch(sha256: str) -> bytes:
+                return await objects.fetch(nc, flow.ADAPTERS, sha256)
 
-                adapters = Adapters(engine, base, Path(folder), registry.get, fetch)
-                shared = Bucket(nc, flow.ANSWERS, settings.answers_within_ms / 1000)
-                answers = Answers(shared, settings.answers_max)
-                handlers = Handlers(nc, consuming, clock, engine, line_of(engine, settings), answers, adapters, me)
-                await _pull(handlers, settings)
-                work = (keep_time(clock, nc, *own), handlers.keep_alive(), consuming.run(), registry.keep_fresh())
-                watching = handlers.watch(Watchdog(settings.still_after_s))
-                await until(stop, *work, watching, needs=[connected(nc)])
-                await consuming.stop()
-                await handlers.finish(settings.finish_within_s)
+            holders = Holders(nc, settings.pool, settings.tiers)
+            adapters = Adapters(engine, base, Path(folder), registry.get, fetch, holders.hold, holders.let_go)
+            shared = Bucket(nc, flow.ANSWERS, settings.answers_within_ms / 1000)
+            answers = Answers(shared, settings.answers_max)
+            handlers = Handlers(nc, consuming, clock, engine, line_of(engine, settings), answers, adapters, holders, me)
+            await _pull(handlers, settings)
+            work = (keep_time(clock, nc, *own), handlers.keep_alive(), consuming.run(), registry.keep_fresh())
+            watching = handlers.watch(Watchdog(settings.still_after_s))
+            await until(stop, *work, watching, needs=[connected(nc)])
+            await consuming.stop()
+            await handlers.finish(settings.finish_within_s)
         await publisher.stop()
     finally:
         await engine.close()
     await close(nc)
 
 
-async def _started(engine: Engine, stop: asyncio.Event) -> bool:
-    """Loads the model, which may take minutes; False where the process is told to end meanwhile."""
-    starting, stopping = asyncio.ensure_future(engine.start()), asyncio.ensure_future(stop.wait())
-    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not starting.done():
-        starting.cancel()
-        await asyncio.wait((starting,), timeout=5)
-        return False
-    await starting
-    return True
-
-
 def _folder_of(model: Model) -> Path | None:
-    return Path(model.path) if model.path and Path(model.path).is_dir() else None
+    folder = Path(path_of(model)) if model.path else None
+    return folder if folder and folder.is_dir() else None
 
 
 def line_of(engine: Engine, settings: InferenceWorker) -> Line:

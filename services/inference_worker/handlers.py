@@ -23,6 +23,7 @@ from hearthmind.telemetry import metrics, trace
 from services.inference_worker.adapters import Adapters, UnknownAdapter
 from services.inference_worker.cache import Answers, Kept, key_of
 from services.inference_worker.engines import CannotServe, Engine, Generated
+from services.inference_worker.holders import Holders
 from services.inference_worker.machine import Effect, Expire, Job, Late, Leave, Line, Start
 from services.inference_worker.receiving import deadline_of, span_of
 from services.inference_worker.replying import Replies, Ticket, give_back, let_go
@@ -32,6 +33,8 @@ log = logging.getLogger("hearthmind.inference_worker")
 
 EXTEND_EVERY_S = 1.5
 FAILED_MAX = 300
+NEWS_S = 0.7
+"""So long it may take until a worker has heard of an adapter; who is asked for one that it does not know waits for it once."""
 
 
 class UnknownModel(HearthmindError):
@@ -50,6 +53,7 @@ class Handlers:
         line: Line,
         answers: Answers,
         adapters: Adapters,
+        holders: Holders,
         me: str,
     ) -> None:
         self._nc = nc
@@ -59,6 +63,8 @@ class Handlers:
         self._line = line
         self._answers = answers
         self._adapters = adapters
+        self._holders = holders
+        holders.take = self._take
         self._replies = Replies(nc, engine.model, me)
         self._held: dict[tuple[str, int], Ticket] = {}
         self._runs: dict[int, asyncio.Task[None]] = {}
@@ -78,8 +84,8 @@ class Handlers:
 
     # ---- what comes in ---------------------------------------------------------------------------------------------
 
-    def on_delivery(self, delivery: Delivery) -> None:
-        """A request was delivered."""
+    def on_delivery(self, delivery: Delivery, *, is_handed: bool = False) -> None:
+        """A request was delivered, to this worker or to another one that handed it over."""
         place = (delivery.stream, delivery.sequence)
         if known := self._held.get(place):
             known.delivery = delivery  # the broker lost patience, and it is being worked on
@@ -94,8 +100,12 @@ class Handlers:
         self._held[place] = ticket
         try:
             self._check_model(infer)
-            ticket.adapter = self._adapters.named(infer.adapter)
+            ticket.adapter = self._adapters.named(infer.adapter, infer.game, infer.npc)
         except (UnknownModel, UnknownAdapter) as error:
+            if isinstance(error, UnknownAdapter) and delivery.attempt.delivered == 1 and now_s + NEWS_S < deadline_s:
+                del self._held[place]
+                self._spawn(give_back(ticket, f"{error}; it is asked again when the news has had time", NEWS_S))
+                return
             self._spawn(self._fail(Job(infer, deadline_s, now_s, ticket), now_s, now_s, UNKNOWN, str(error)))
             return
         key = key_of(infer, self._engine.model, ticket.adapter)
@@ -104,7 +114,27 @@ class Handlers:
             metrics.cached("here", self._engine.model, kept.tokens_in, kept.tokens_out)
             self._spawn(self._give(job, kept, now_s))
             return
+        is_elsewhere = ticket.adapter and not self._adapters.holds(ticket.adapter)
+        if is_elsewhere and not is_handed and delivery.attempt.delivered == 1:
+            self._spawn(self._hand_over(job, delivery.behind))
+            return
         self._carry_out(self._line.arrived(job, now_s, delivery.behind))
+
+    async def _hand_over(self, job: Job, behind: int) -> None:
+        """To a worker that holds the adapter, where there is one; else it is loaded here."""
+        ticket = _ticket(job)
+        if await self._holders.took(ticket.delivery, job.infer, ticket.adapter):
+            self._forget(job).delivery.settled = True
+            trace.end(ticket.span)
+        else:
+            self._carry_out(self._line.arrived(job, time.monotonic(), behind))
+
+    def _take(self, delivery: Delivery, infer: Infer) -> bool:
+        """A request that another worker got, for an adapter that is held here."""
+        if self._line.room(infer.tier) <= 0:
+            return False
+        self.on_delivery(delivery, is_handed=True)
+        return True
 
     def _check_model(self, infer: Infer) -> None:
         if infer.model not in ("", self._engine.model):
@@ -170,7 +200,9 @@ class Handlers:
         except Exception as error:
             is_late = isinstance(error, TimeoutError) and deadline.expired()
             failure, failed = (LATE, "the deadline passed") if is_late else _failure_of(error)
-            if failure == ENGINE:
+            if isinstance(error, HearthmindError):
+                log.warning("no answer for %s: %s", job.infer.decision, error)
+            elif failure == ENGINE:
                 log.exception("the engine failed on %s", job.infer.decision)
             ended_s = time.monotonic()
             self._carry_out(self._line.failed(job, ended_s))
@@ -263,6 +295,7 @@ class Handlers:
 
     async def finish(self, within_s: float) -> None:
         """At a stop: what was not started goes back at once, what runs is finished within limits or goes back too."""
+        await self._holders.stop()
         for job in self._line.hand_back():
             await give_back(self._forget(job))
         if self._tasks:

@@ -70,7 +70,9 @@ async def let_go(ticket: Ticket, why: str) -> None:
     trace.end(ticket.span, error=why)
 
 
-async def give_back(ticket: Ticket) -> None:
-    """Another worker may have it, and at once."""
-    await ticket.delivery.retry(0.001)
-    trace.end(ticket.span, error="it went back to the broker, since this worker stops")
+async def give_back(
+    ticket: Ticket, why: str = "it went back to the broker, since this worker stops", after_s: float = 0.001
+) -> None:
+    """Another worker may have it, at once or after a time."""
+    await ticket.delivery.retry(after_s)
+    trace.end(ticket.span, error=why)

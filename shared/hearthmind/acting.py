@@ -16,6 +16,7 @@ def action_of(
     model: str = "",
     adapter: str = "",
     template: str = "",
+    persona: str = "",
     attempt: int = 1,
     stages_ms: dict[str, float] | None = None,
 ) -> ActionChosen:
@@ -28,6 +29,7 @@ def action_of(
         snapshot=observation.snapshot,
         action=answer.action,
         arguments=answer.arguments,
+        steps=answer.steps,
         speech=answer.speech,
         reasoning=answer.reasoning,
         confidence=answer.confidence,
@@ -36,6 +38,7 @@ def action_of(
         model=model,
         adapter=adapter,
         template=template,
+        persona=persona,
         episode=observation.episode,
         attempt=attempt,
         stages_ms=stages_ms or {},

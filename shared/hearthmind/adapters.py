@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -69,14 +70,28 @@ class InForce(msgspec.Struct, frozen=True):
 
     version: int
     before: tuple[int, ...] = ()
+    trial: int = 0
+    """A version that a share of the characters gets, to be proved before it serves all; 0: none."""
+    share: float = 0.0
+
+    def of(self, game: str, npc: str) -> int:
+        """The version that this character gets: the same one as long as the share stays, and with a larger one the same still."""
+        drawn = zlib.crc32(f"{game}/{npc}/{self.trial}".encode()) / 2**32
+        return self.trial if self.trial and drawn < self.share else self.version
+
+    def tried(self, version: int, share: float) -> InForce:
+        """Another version is given to a share of the characters."""
+        return InForce(self.version, self.before, version, share)
 
     def promoted(self, version: int, kept_max: int = 32) -> InForce:
-        """Another version takes its place."""
+        """Another version takes its place; a trial ends with that."""
         earlier = (self.version, *(old for old in self.before if old not in (version, self.version)))
-        return self if version == self.version else InForce(version, earlier[:kept_max])
+        return InForce(version, self.before if version == self.version else earlier[:kept_max])
 
     def rolled_back(self) -> InForce | None:
-        """The version before takes its place again; None where there was none."""
+        """A trial ends, or the version before takes its place again; None where there was neither."""
+        if self.trial:
+            return InForce(self.version, self.before)
         return InForce(self.before[0], self.before[1:]) if self.before else None
 
 

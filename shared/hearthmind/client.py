@@ -37,7 +37,8 @@ from hearthmind.errors import HearthmindError, Malformed, TooLarge, Unavailable
 from hearthmind.flow import game_user, tier_of
 from hearthmind.journal import Journal
 from hearthmind.outbox import Outbox
-from hearthmind.referee import Execute, Referee, Tally, Verdict
+from hearthmind.persona import NOBODY, Persona
+from hearthmind.referee import Execute, PersonaOf, Referee, Tally, Verdict, nobody
 from hearthmind.settings import Broker
 from hearthmind.telemetry import names, trace
 
@@ -48,6 +49,10 @@ log = logging.getLogger("hearthmind.client")
 STREAM_MAX = 100_000
 """How many decisions wait for a game that sends and does not listen."""
 HEADERS_ROOM_BYTES = 4 * 1024
+AWAY_S = 3.0
+"""So long a game waits for a broker that is away; then the library's fallback answers at once, until it is back."""
+AWAY_PAUSE_S = 0.02
+"""Almost at once: a game that asks again and again has to let others work, who connect it anew."""
 
 
 class ReplacedByNewer(HearthmindError):
@@ -65,18 +70,22 @@ class ReportedTwice(HearthmindError):
 class Client:
     """A game's side of the bus."""
 
-    def __init__(self, nc: Connection, publisher: Publisher, game: str, journal: Journal) -> None:
+    def __init__(
+        self, nc: Connection, publisher: Publisher, game: str, journal: Journal, persona_of: PersonaOf = nobody
+    ) -> None:
         self.game = game
         self.on_decision: Callable[[Decision], None] | None = None
         """Told of each decision, for views and statistics."""
         self._nc = nc
         self._publisher = publisher
-        self._referee = Referee()
+        self._persona_of = persona_of
+        self._referee = Referee(self._who)
         self._decided: dict[str, asyncio.Future[Decision]] = {}
         self._asked: dict[str, tuple[float, trace.Span | None]] = {}
         self._stream: asyncio.Queue[Decision] = asyncio.Queue(STREAM_MAX)
         self._outbox = Outbox(nc, publisher, game, journal)
         self._alarm = Alarm(self._on_alarm)
+        self._away_s: float | None = None
 
     @property
     def tally(self) -> Tally:
@@ -126,6 +135,8 @@ class Client:
         game_time: float = 0.0,
         episode: str = "main",
         texts: Iterable[Heard] = (),
+        persona: str | None = None,
+        scene: str | None = None,
         is_event: bool = False,
     ) -> Observation:
         """Builds an observation and checks it here, where the mistake was made."""
@@ -145,6 +156,8 @@ class Client:
                 priority=priority,
                 state=msgspec.Raw(msgspec.json.encode(state or {})),
                 texts=tuple(texts),
+                persona=None if persona is None else ids.check_id("persona", persona),
+                scene=None if scene is None else ids.check_id("scene", scene),
             )
         except (ValueError, OverflowError, TypeError) as error:
             raise Malformed(message=kind_of.__name__, why=error) from error
@@ -188,6 +201,10 @@ class Client:
         self._decided[observation.id] = future
         self._asked[observation.id] = (now_s, span)
         self._carry_out(self._referee.observed(observation, now_s))
+        if self._is_away(now_s):
+            await asyncio.sleep(AWAY_PAUSE_S)
+            self._carry_out(self._referee.refused(observation.id, "the broker is away", time.monotonic()))
+            return
         is_event = isinstance(observation, Event)
         subject_of = ids.event_subject if is_event else ids.observation_subject
         subject = subject_of(self.game, observation.npc, observation.kind)
@@ -198,6 +215,14 @@ class Client:
             stored.add_done_callback(lambda done: self._on_observation_stored(observation.id, done))
         except Unavailable as error:
             self._carry_out(self._referee.refused(observation.id, str(error), time.monotonic()))
+
+    def _is_away(self, now_s: float) -> bool:
+        """Whether the broker has been away since somebody asked some time ago: nobody need wait for it then."""
+        if self._nc.is_connected:
+            self._away_s = None
+        elif self._away_s is None:
+            self._away_s = now_s
+        return self._away_s is not None and now_s - self._away_s >= AWAY_S
 
     def _on_observation_stored(self, decision: str, stored: asyncio.Future[Any]) -> None:
         error = None if stored.cancelled() else stored.exception()
@@ -251,6 +276,13 @@ class Client:
         except Exception:
             log.exception("on_decision failed; the decision %s stands", decision.id)
 
+    def _who(self, observation: Observation) -> Persona:
+        try:
+            return self._persona_of(observation)
+        except Exception:
+            log.exception("persona_of failed; %s is nobody in the decision %s", observation.npc, observation.id)
+            return NOBODY
+
     def _on_alarm(self) -> None:
         self._carry_out(self._referee.ticked(time.monotonic()))
 
@@ -264,8 +296,13 @@ class Client:
         facts: Mapping[str, Fact] | None = None,
         state_after: Mapping[str, Any] | None = None,
         game_time: float | None = None,
+        opponent: str | None = None,
+        related: Iterable[str] = (),
     ) -> None:
-        """Tells what came of a decision. It is written down first and sent until the platform has stored it."""
+        """Tells what came of a decision. It is written down first and sent until the platform has stored it.
+
+        `opponent` is whom it was done to or with, `related` names earlier decisions that this one answers.
+        """
         if decision.is_reported:
             raise ReportedTwice(decision=decision.id)
         facts = dict(facts or {})
@@ -290,6 +327,8 @@ class Client:
             state_after=msgspec.Raw(msgspec.json.encode(state_after or {})),
             game_time=observation.game_time if game_time is None else game_time,
             episode=observation.episode,
+            opponent=opponent,
+            related=tuple(related),
             observation=observation if by_client else None,
         )
         data = encode(outcome)
@@ -335,16 +374,18 @@ async def connect(
     password: str = "",
     journal: Path | None = None,
     start_within_s: float = 10.0,
+    persona_of: PersonaOf = nobody,
 ) -> AsyncIterator[Client]:
     """Connects a game, with the user and password of the address or of their own.
 
-    With a journal's path, outcomes survive a crash of the game; without, only one of the platform.
+    With a journal's path, outcomes survive a crash of the game; without, only one of the platform. With `persona_of`, such as
+    `hearthmind.personas.personas(folder).of`, NPCs stay who they are also where the library's fallback decides for them.
     """
     parts = urlsplit(url)
     user = user or parts.username or game_user(ids.check_id("game", game))
     broker = Broker(url=url, user=user, password=password or parts.password or "", start_within_s=start_within_s)
     nc = await connect_to_broker(broker, f"game-{game}", on_closed=_on_closed)
-    client = await Client(nc, await Publisher(nc).start(), game, Journal(journal)).start()
+    client = await Client(nc, await Publisher(nc).start(), game, Journal(journal), persona_of).start()
     try:
         yield client
     finally:

@@ -13,8 +13,10 @@ from typing import Literal
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Infer, Inferred, Withdraw
+from hearthmind.contracts.memory import Recall, Recalled
 from hearthmind.contracts.observation import Event, Observation
-from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored
+from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored, ReplyRated
+from hearthmind.contracts.policy import CheckPolicy, PolicyChecked, PolicyViolated
 from hearthmind.contracts.wire import Message
 
 MIB = 1024 * 1024
@@ -76,6 +78,8 @@ class Hop:
     consumers: tuple[str, ...]
     stream: str | None
     says: str
+    listeners: tuple[str, ...] = ()
+    """Who hears it as it passes, without a consumer: what they miss they miss."""
 
 
 HOPS = (
@@ -110,6 +114,14 @@ HOPS = (
         ("inference_worker",),
         None,
         "Nobody waits for that answer any more. Every worker of the pool hears it; a lost one costs an answer in vain.",
+    ),
+    Hop(
+        "inference.adapter.<tier>.<pool>.<version>",
+        Infer,
+        ("inference_worker",),
+        ("inference_worker",),
+        None,
+        "A request for an adapter, handed to a worker that holds it. Who gets no answer does it: a lost one costs a load.",
     ),
     Hop(
         "inference.reply.<partition>",
@@ -152,20 +164,69 @@ HOPS = (
         "What the decision was made from.",
     ),
     Hop(
+        "mind.violation.<game>.<npc>",
+        PolicyViolated,
+        ("decision",),
+        ("reward",),
+        "EXPERIENCE",
+        "What a mind wanted and the policy forbade: kept with all it came from, until a person has looked at it.",
+    ),
+    Hop(
         "game.<game>.outcome.<npc>",
         OutcomeObserved,
         ("game",),
         ("reward",),
         "EXPERIENCE",
         "What came of the action. The client keeps it in its journal until it is stored.",
+        listeners=("decision",),
+    ),
+    Hop(
+        "game.<game>.rating.<npc>",
+        ReplyRated,
+        ("game",),
+        ("reward",),
+        "EXPERIENCE",
+        "What a player thought of what an NPC said or did.",
     ),
     Hop(
         "game.<game>.stored",
         OutcomesStored,
         ("reward",),
-        ("game",),
+        ("game", "decision"),
         None,
-        "These outcomes are in Postgres.",
+        "These outcomes are in Postgres, and worth so much; who decides learns from it what is worth doing again.",
+    ),
+    Hop(
+        "mind.recall",
+        Recall,
+        ("decision",),
+        ("reward",),
+        None,
+        "What did these NPCs live through? Asked once by a partition's new owner, in the background.",
+    ),
+    Hop(
+        "mind.recalled.<partition>",
+        Recalled,
+        ("reward",),
+        ("decision",),
+        None,
+        "An NPC's memory as Postgres has it. A lost one costs the memory, never a decision.",
+    ),
+    Hop(
+        "policy.check",
+        CheckPolicy,
+        ("prompts",),
+        ("decision",),
+        None,
+        "Would this action pass the policy? For tools and services of the platform.",
+    ),
+    Hop(
+        "policy.checked.<asker>",
+        PolicyChecked,
+        ("decision",),
+        ("prompts",),
+        None,
+        "Whether it would, and by which rule not.",
     ),
     Hop(
         "dead.<stream>",
@@ -238,7 +299,7 @@ STREAMS = (
     ),
     Stream(
         "EXPERIENCE",
-        ("mind.decision.*.*", "game.*.outcome.*"),
+        ("mind.decision.*.*", "mind.violation.*.*", "game.*.outcome.*", "game.*.rating.*"),
         "Everything to learn from, for readers that are behind by a week or 4 GiB at most. Never holds up a decision.",
         storage="file",
         retention="limits",
@@ -298,6 +359,9 @@ REGISTRY = "REGISTRY"
 ADAPTERS = "ADAPTERS"
 """The object-store bucket of adapters' weights, each under its hash."""
 
+MINDS = "MINDS"
+"""The key-value bucket of who is frozen and who is banned: their minds are not asked. On disk; a freeze ends by itself."""
+
 ANSWERS = "ANSWERS"
 """The key-value bucket of the response cache: what one worker had generated, for all of them; in memory, an hour long."""
 
@@ -305,9 +369,16 @@ ANSWERS_KEPT_S = 3600.0
 ANSWERS_BYTES_MAX = 128 * MIB
 """Some 100,000 answers of the usual length; the oldest make room."""
 
+CLAIMS = "CLAIMS"
+"""The key-value bucket of who has what only one can have: a thing, or the word in a scene. The first to create a key has it."""
+
+CLAIMS_KEPT_S = 10.0
+CLAIMS_BYTES_MAX = 32 * MIB
+"""Some 100,000 claims at a time; the oldest make room."""
+
 SERVICES = ("decision", "inference_worker", "reward")
 
-BUCKETS = (f"KV_{LEASES}", f"KV_{REGISTRY}", f"KV_{ANSWERS}", f"OBJ_{ADAPTERS}")
+BUCKETS = (f"KV_{LEASES}", f"KV_{REGISTRY}", f"KV_{MINDS}", f"KV_{ANSWERS}", f"KV_{CLAIMS}", f"OBJ_{ADAPTERS}")
 """The streams in which the broker keeps what is in buckets."""
 
 PROMPTS = "prompts"
@@ -364,7 +435,7 @@ def game_user(game: str) -> str:
 def service_permissions(service: str) -> Permissions:
     """The permissions of a service, from its hops and consumers."""
     publish = [_wild(hop.subject) for hop in HOPS if service in hop.producers and hop.message]
-    subscribe = [_wild(hop.subject) for hop in HOPS if service in hop.consumers and hop.stream is None]
+    subscribe = [_wild(hop.subject) for hop in HOPS if service in (hop.listeners if hop.stream else hop.consumers)]
     for consumer in CONSUMERS:
         if consumer.service == service:
             name = "*" if "{" in consumer.name else consumer.name
@@ -377,13 +448,16 @@ def service_permissions(service: str) -> Permissions:
                 publish.append(f"dead.{consumer.stream}")
     if service == "decision":
         publish += [f"$KV.{LEASES}.*", f"$JS.API.DIRECT.GET.KV_{LEASES}.>", ALIVE]
-        subscribe.append(ALIVE)
+        publish += [f"$KV.{MINDS}.freeze.*.*", f"$JS.API.DIRECT.GET.KV_{MINDS}.>", f"$JS.API.DIRECT.GET.KV_{MINDS}"]
+        publish += [f"$KV.{CLAIMS}.*.*.*", f"$JS.API.DIRECT.GET.KV_{CLAIMS}.>"]
+        subscribe += [ALIVE, f"$KV.{MINDS}.ban.>"]
     if service == PROMPTS:  # it asks the broker for the time, and sees whether the pool is there
         publish.append("$JS.API.CONSUMER.INFO.INFERENCE_ROUTINE.*")
     if service == "inference_worker":
         publish += [f"$KV.{ANSWERS}.*", f"$JS.API.DIRECT.GET.KV_{ANSWERS}.>"]
         publish += [f"$JS.API.DIRECT.GET.{stream}.>" for stream in (f"KV_{REGISTRY}", f"OBJ_{ADAPTERS}")]
         publish += [f"$JS.API.DIRECT.GET.{stream}" for stream in (f"KV_{REGISTRY}", f"OBJ_{ADAPTERS}")]
+        publish.append(f"{inbox_prefix(service)}.>")  # workers answer each other
         subscribe.append(f"$KV.{REGISTRY}.>")
     return Permissions(tuple(dict.fromkeys(publish)), (*subscribe, f"{inbox_prefix(service)}.>"))
 

@@ -77,6 +77,36 @@ def decision_subject(game: str, npc: str) -> str:
     return f"mind.decision.{game}.{npc}"
 
 
+def rating_subject(game: str, npc: str) -> str:
+    """Where a game says what a player thought of an NPC's words or deeds."""
+    return f"game.{game}.rating.{npc}"
+
+
+def violation_subject(game: str, npc: str) -> str:
+    """Where a decision service says what the policy forbade."""
+    return f"mind.violation.{game}.{npc}"
+
+
+def recall_subject() -> str:
+    """Where an owner asks what NPCs lived through."""
+    return "mind.recall"
+
+
+def recalled_subject(partition: int) -> str:
+    """Where the owner of a partition hears it."""
+    return f"mind.recalled.{partition}"
+
+
+def check_subject() -> str:
+    """Where anybody of the platform asks whether an action would pass the policy."""
+    return "policy.check"
+
+
+def checked_subject(asker: str) -> str:
+    """Where the one who asked hears it."""
+    return f"policy.checked.{asker}"
+
+
 def request_subject(tier: str, pool: str) -> str:
     """Where an inference request of a tier waits for a worker of a pool."""
     return f"inference.request.{tier}.{pool}"
@@ -95,6 +125,11 @@ def answer_subject(asker: str) -> str:
 def withdraw_subject(pool: str) -> str:
     """Where the workers of a pool hear what nobody waits for any more."""
     return f"inference.withdraw.{pool}"
+
+
+def adapter_subject(tier: str, pool: str, version: str) -> str:
+    """Where the workers of a pool and tier that hold this version of an adapter are handed requests for it."""
+    return f"inference.adapter.{tier}.{pool}.{version}"
 
 
 def dead_subject(stream: str) -> str:

@@ -1,8 +1,8 @@
 """The declared models: one YAML file says what runs where, and a worker is told just a model's name.
 
-A model's name begins with its engine: `vllm_`, `hf_`, `onnx_`, `litellm_`, `rules_`. The whole file is read before anything
-starts; every mistake in it is named at once, with its line. Whether a model's files are there is asked only of the one that
-is to run.
+A model's name begins with its engine: `vllm_`, `hf_`, `onnx_`, `litellm_`, `policy_`, `rules_`. The whole file is read before
+anything starts; every mistake in it is named at once, with its line. Whether a model's files are there is asked only of the
+one that is to run.
 """
 
 from __future__ import annotations
@@ -142,12 +142,25 @@ class Litellm(msgspec.Struct, frozen=True, kw_only=True):
     """How long it rests, before a single request tries whether it is well again."""
 
 
-Settings = Rules | Vllm | Hf | Onnx | Litellm
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent that learned a game plays it; its `path` is the file that it learned into."""
+
+    agent: Id
+    """Who plays: a name among the installed agents, as in `poker`."""
+    slots: Slots = 64
+    """How many requests it takes at once; it answers them in the order of their priority."""
+
+
+Settings = Rules | Vllm | Hf | Onnx | Litellm | Policy
 ENGINES: Mapping[str, type[Settings]] = MappingProxyType(
-    {"vllm": Vllm, "hf": Hf, "onnx": Onnx, "litellm": Litellm, "rules": Rules}
+    {"vllm": Vllm, "hf": Hf, "onnx": Onnx, "litellm": Litellm, "policy": Policy, "rules": Rules}
 )
 FROM_FILES = ("vllm", "hf", "onnx")
 """Engines that need a model's files."""
+PATHS = MappingProxyType(
+    dict.fromkeys(FROM_FILES, "the model's folder, or its name on the hub") | {"policy": "the file of a checkpoint"}
+)
+"""What `path` is, for the engines that can't do without."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,7 +168,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Id
     path: str = ""
-    """A folder, relative to the models' file when it begins with a dot; or the model's name on the hub."""
+    """A folder, relative to the models' file when it begins with a dot; or the model's name on the hub. Of an agent, a file."""
     tokenizer: str = ""
     """Another folder or name for the tokenizer; empty: it is with the model."""
     description: str = ""
@@ -266,11 +279,12 @@ def _model(reading: Reading, name: str, node: yaml.Node) -> Model | None:
     entry = reading.struct(node, _Entry, name, engine=settings)
     if entry is None:
         return None
-    if kind in FROM_FILES and not entry.path:
-        reading.wrong(node, f"{name} lacks path: the model's folder, or its name on the hub")
+    if kind in PATHS and not entry.path:
+        reading.wrong(node, f"{name} lacks path: {PATHS[kind]}")
         return None
-    if entry.engine is None and any(field.required for field in msgspec.structs.fields(settings)):
-        reading.wrong(node, f"{name} lacks engine, and in it what it can't do without: providers")
+    needed = [field.name for field in msgspec.structs.fields(settings) if field.required]
+    if entry.engine is None and needed:
+        reading.wrong(node, f"{name} lacks engine, and in it what it can't do without: {', '.join(needed)}")
         return None
     facts = {key: getattr(entry, key) for key in ("path", "tokenizer", "description", "role")}
     chosen: Settings = msgspec.convert({}, settings) if entry.engine is None else entry.engine

@@ -1,25 +1,41 @@
 """The last referee, without I/O: which action a game executes for an observation.
 
 The law: every observation ends in exactly one verdict; the action of a verdict is legal; the first action counts; what
-has no action at its deadline gets the legal fallback; and an observation replaced by a newer one gets none.
+has no action at its deadline gets the legal fallback; and an observation replaced by a newer one gets none. What only one can
+have (`LegalAction.contends`) goes to the first action that takes it; whoever was asked before that, and so cannot know, takes
+something else, as far as there is anything else.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
-from hearthmind import legal, scripted
+from hearthmind import claims, legal, scripted
 from hearthmind.acting import action_of
 from hearthmind.contracts.action import ActionChosen
+from hearthmind.contracts.inference import Answer
 from hearthmind.contracts.observation import Event, Observation
 from hearthmind.contracts.outcome import CLIENT
+from hearthmind.contracts.wire import Fact
+from hearthmind.persona import NOBODY, Behaviour, Persona
 
 DECIDED_MAX = 100_000
 """How many ended decisions are remembered, to recognise a second or late action for them."""
+TAKEN_MAX = 10_000
+"""Of how many things it is remembered who took them; longer than anybody waits for an action."""
+
+
+PersonaOf = Callable[[Observation], Persona]
+
+
+def nobody(_: Observation) -> Persona:
+    """Who an NPC is, where the game has no personas at hand."""
+    return NOBODY
 
 
 class Execute(msgspec.Struct, frozen=True):
@@ -53,22 +69,35 @@ class Tally:
     """Actions of the platform after the deadline; none of them was executed."""
     doubled: int = 0
     """Second actions of the platform for a decision; none of them was executed."""
+    taken: int = 0
+    """Actions of the platform for something that another NPC had taken meanwhile; none of them was executed."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     observation: Observation
+    asked_s: float
     deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Who took a thing, and when."""
+
+    npc: str
+    at_s: float
 
 
 class Referee:
     """Keeps what waits for an action; bounded by what the game has under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, persona_of: PersonaOf = nobody) -> None:
         self.tally = Tally()
+        self._persona_of = persona_of
         self._waiting: dict[str, _Waiting] = {}
         self._newest: dict[tuple[str, str], str] = {}
-        self._ends: list[tuple[float, str]] = []
+        self._ends: list[tuple[float, str, str]] = []  # deadline, NPC, decision: of equals the first by its id
+        self._taken: dict[tuple[str, str], _Taken] = {}  # by episode and thing, in the order in which they were taken
         self._decided: OrderedDict[str, str] = OrderedDict()
 
     @property
@@ -94,8 +123,8 @@ class Referee:
                 verdicts.append(Replaced(older.observation))
             self._newest[place] = observation.id
         deadline_s = now_s + observation.answer_within_ms / 1000
-        self._waiting[observation.id] = _Waiting(observation, deadline_s)
-        heapq.heappush(self._ends, (deadline_s, observation.id))
+        self._waiting[observation.id] = _Waiting(observation, now_s, deadline_s)
+        heapq.heappush(self._ends, (deadline_s, observation.npc, observation.id))
         return verdicts
 
     def chosen(self, action: ActionChosen, now_s: float) -> list[Verdict]:
@@ -114,6 +143,9 @@ class Referee:
         if wrong:
             self.tally.illegal += 1
             return [self._fall_back(observation, f"the platform's action is not legal: {wrong}", now_s)]
+        if other := self._taker(waiting, action.action, action.arguments):
+            self.tally.taken += 1
+            return [self._fall_back(observation, f"{other} took it first", now_s)]
         return [self._execute(observation, action, now_s)]
 
     def refused(self, decision: str, why: str, now_s: float) -> list[Verdict]:
@@ -125,17 +157,47 @@ class Referee:
         """Time passed: what waits no longer gets the fallback."""
         verdicts: list[Verdict] = []
         while self._ends and self._ends[0][0] <= now_s:
-            _, decision = heapq.heappop(self._ends)
+            *_, decision = heapq.heappop(self._ends)
             if waiting := self._waiting.get(decision):
                 verdicts.append(self._fall_back(waiting.observation, "the platform did not answer in time", now_s))
         return verdicts
 
     def _fall_back(self, observation: Observation, why: str, now_s: float) -> Execute:
-        chosen = action_of(observation, scripted.choose(observation), CLIENT, why=why)
+        persona = self._persona_of(observation)
+        answer = self._free(self._waiting[observation.id], persona.behaviour)
+        chosen = action_of(observation, answer, CLIENT, why=why, persona=persona.ref)
         return self._execute(observation, chosen, now_s)
+
+    def _free(self, waiting: _Waiting, behaviour: Behaviour) -> Answer:
+        """The scripted mind's choice among what nobody else has taken."""
+        left = waiting.observation
+        answer = scripted.choose(left, behaviour)
+        while self._taker(waiting, answer.action, answer.arguments):
+            narrower = claims.without(left, str(claims.thing(left, answer.action, answer.arguments)))
+            if narrower is left:
+                break
+            left = narrower
+            answer = scripted.choose(left, behaviour)
+        return answer
+
+    def _taker(self, waiting: _Waiting, action: str, arguments: Mapping[str, Fact]) -> str:
+        """Which other NPC took this after it was asked about; empty where none did."""
+        thing = claims.thing(waiting.observation, action, arguments)
+        taken = self._taken.get((waiting.observation.episode, thing)) if thing is not None else None
+        return taken.npc if taken and taken.npc != waiting.observation.npc and taken.at_s >= waiting.asked_s else ""
+
+    def _take(self, observation: Observation, chosen: ActionChosen, now_s: float) -> None:
+        thing = claims.thing(observation, chosen.action, chosen.arguments)
+        if thing is None:
+            return
+        self._taken.pop((observation.episode, thing), None)
+        self._taken[observation.episode, thing] = _Taken(observation.npc, now_s)
+        if len(self._taken) > TAKEN_MAX:
+            del self._taken[next(iter(self._taken))]
 
     def _execute(self, observation: Observation, chosen: ActionChosen, now_s: float) -> Execute:
         del self._waiting[observation.id]
+        self._take(observation, chosen, now_s)
         place = (observation.npc, observation.kind)
         if self._newest.get(place) == observation.id:
             del self._newest[place]

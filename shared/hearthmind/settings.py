@@ -116,7 +116,7 @@ def load(section: str, kind: type[T], environ: Mapping[str, str] | None = None) 
         try:
             found[field.name] = msgspec.convert(value, field.type, strict=False)
         except msgspec.ValidationError as error:
-            shown = "" if key.endswith(FILE) else f" (it is {text!r})"
+            shown = "" if _names_a_file(key) else f" (it is {text!r})"
             raise BadSetting(key=key, why=f"{error}{shown}") from None
     return kind(**found)
 
@@ -148,9 +148,14 @@ def _key_in_force(section: str, name: str, environ: Mapping[str, str]) -> str | 
     return found[0] if found else None
 
 
+def _names_a_file(key: str) -> bool:
+    """Whether the value is what a file says; a setting that is itself called `file` names one for the service to read."""
+    return key.endswith(FILE) and not key.endswith(f"_{FILE}")
+
+
 def _text_of(key: str, environ: Mapping[str, str]) -> str:
     """The value, or what its file says without the end of the line."""
-    if not key.endswith(FILE):
+    if not _names_a_file(key):
         return environ[key]
     try:
         with Path(environ[key]).open(encoding="utf-8") as file:

@@ -35,7 +35,7 @@ def main() -> int:
         _say(f"this needs disks of its own: {why_no_disk()}")
         return 2
     seconds = without.seconds if without else options.seconds
-    order = Order(plan, seconds, options.seed, options.npcs, without=without)
+    order = Order(plan, seconds, options.seed, options.npcs, options.turn, without=without)
     again = f"to repeat it: {_again(options.seed)}"
     _say(again)
     with tempfile.TemporaryDirectory(prefix="hearthmind-chaos-") as folder:
@@ -72,7 +72,7 @@ def _tell(report: Report) -> None:
     )
     if account.gone:
         _say(
-            f"{len(account.gone)} decisions went with the broker's folder before they were stored; their outcomes are kept"
+            f"{len(account.gone)} decisions went with the broker's folder before they were stored; their outcomes are experiences"
         )
     for law in report.broken:
         _say(f"BROKEN  {law}")
@@ -87,8 +87,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="how long things go wrong (default: 60)")
     parser.add_argument("--faults", default=EASY, metavar="A,B", help=f"of {', '.join(KINDS)} (default: {EASY})")
     parser.add_argument("--every", type=float, default=3, metavar="S", help="a fault in so many seconds (default: 3)")
-    parser.add_argument("--away", type=float, default=10, metavar="S", help="how long `away` lasts (default: 10)")
+    parser.add_argument(
+        "--away", type=float, default=10, metavar="S", help="how long `away` and `dark` last (default: 10)"
+    )
     parser.add_argument("--npcs", type=int, default=40, help="how many players the Realm has (default: 40)")
+    parser.add_argument("--turn", type=float, default=0.25, metavar="S", help="how long a turn takes (default: 0.25)")
     parser.add_argument("--folder", type=Path, help="a new folder for the platform, which is kept, with its logs")
     parser.add_argument("--break", dest="broken", choices=BREAKS, help="take this safeguard away, and see it missed")
     return parser.parse_args()

@@ -15,7 +15,7 @@ from hearthmind.flow import game_user
 from hearthmind.testing.waiting import until
 from services.command.platform import Options, Platform
 
-from .plan import GAME, NATS, POSTGRES
+from .plan import GAME, PROCESSES
 from .proxy import Proxy
 
 BROKER_URL = "HEARTHMIND_BROKER__URL"
@@ -39,7 +39,7 @@ class Battered(Platform):
         self.proxies: dict[str, Proxy] = {}
         self._proxied = frozenset(proxied)
         self._instead = instead or {}
-        self._gates = {name: asyncio.Event() for name in (NATS, POSTGRES)}
+        self._gates = {name: asyncio.Event() for name in PROCESSES}
         for gate in self._gates.values():
             gate.set()
         super().__init__(options, say)
@@ -61,7 +61,7 @@ class Battered(Platform):
 
     @contextmanager
     def held_down(self, *names: str) -> Iterator[None]:
-        """Broker or database do not start again before the block ends."""
+        """They do not start again before the block ends."""
         for name in names:
             self._gates[name].clear()
         try:

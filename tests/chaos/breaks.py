@@ -34,4 +34,4 @@ BREAKS = {
     "sync": Break((Fault(2.0, "power", MACHINE, lasts_s=2.0),), sync_interval="2m"),
     "acknowledgement": Break((Fault(2.0, "restart", POSTGRES),), instead={"reward": "tests.chaos.careless"}),
 }
-"""The inbox; the broker's `sync_interval`, at its own default; manual acknowledgement in reward, which is the framework's."""
+"""The inbox; the broker's `sync_interval`, at its own default; that reward acknowledges what is stored, and not whatever came."""

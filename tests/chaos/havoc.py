@@ -23,8 +23,8 @@ from .battered import Battered, family
 from .disk import Disk
 from .hostile import GAME as HOSTILE
 from .hostile import attack
-from .ledger import Ledger
-from .plan import DELAY, DROP, HALF_OPEN, MACHINE, NATS, POSTGRES, PROCESSES, Fault
+from .ledger import NEVER_ALONE, Ledger
+from .plan import BEHIND_THE_GAME, DELAY, DROP, HALF_OPEN, MACHINE, NATS, POSTGRES, PROCESSES, Fault
 
 RECOVERS_WITHIN_S = 60.0
 BEHIND_MAX_S = 5.0
@@ -59,6 +59,7 @@ class Havoc:
     ) -> None:
         self.happened: list[Happened] = []
         self.taken: list[tuple[float, float]] = []
+        self.alone = NEVER_ALONE
         self._platform = platform
         self._ledger = ledger
         self._disks = disks
@@ -73,6 +74,7 @@ class Havoc:
             "disk": self._fill_disk,
             "folder": self._delete_folder,
             "away": self._keep_away,
+            "dark": self._leave_alone,
             "power": self._cut_power,
             "hostile": self._send_hostile,
         }
@@ -129,6 +131,19 @@ class Havoc:
             await asyncio.sleep(fault.lasts_s)
         await self._platform.back(fault.target, pid)
 
+    async def _leave_alone(self, fault: Fault) -> str:
+        """Broker, database and inference die in one moment, and none comes back for a while."""
+        platform, ledger = self._platform, self._ledger
+        with platform.held_down(*BEHIND_THE_GAME):
+            pids = {name: await platform.pid(name) for name in BEHIND_THE_GAME}
+            began_s, waiting = time.monotonic(), len(ledger.unconfirmed)
+            _signal(pids.values(), signal.SIGKILL)
+            await asyncio.sleep(fault.lasts_s)
+            self.alone = ledger.alone_since(began_s, waiting)
+        for name, pid in pids.items():
+            await platform.back(name, pid)
+        return str(self.alone)
+
     async def _fill_disk(self, fault: Fault) -> str:
         pid = await self._platform.pid(NATS)
         with self._disks[NATS].full():
@@ -176,6 +191,8 @@ def _targets(fault: Fault) -> tuple[str, ...]:
     """Who must not suffer anything else meanwhile, in one order for all."""
     if fault.target == MACHINE:
         return PROCESSES
+    if fault.kind == "dark":
+        return BEHIND_THE_GAME
     return (f"proxy of {fault.target}",) if fault.kind == "proxy" else (fault.target,)
 
 

@@ -26,6 +26,10 @@ class Kept:
     experiences: int
     action: str | None
     by_client: bool | None
+    is_unknown: bool = False
+    """The decision's own record never came; the outcome became an experience without."""
+    state: bytes = b""
+    """The hash of what the experience says that the game showed."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,18 @@ class Account:
 
     @property
     def gone(self) -> list[str]:
-        """Decisions whose outcome is kept, and whose own record went with the broker's folder."""
-        return [
-            decision
-            for decision, each in self.executed.items()
-            if (row := self.kept.get(decision)) and row.outcomes and not row.experiences
-            if any(from_s <= each.asked_s <= to_s for from_s, to_s in self.taken)
-        ]
+        """Decisions whose own record went with the broker's folder: their outcomes are experiences all the same."""
+        return [decision for decision, row in self.kept.items() if row.is_unknown]
+
+    def was_taken(self, decision: str) -> bool:
+        """Whether it was asked for about when the broker's folder was deleted."""
+        asked_s = self.executed[decision].asked_s
+        return any(from_s <= asked_s <= to_s for from_s, to_s in self.taken)
 
 
 def broken(account: Account) -> list[str]:
     """The laws that do not hold, each with what breaks it."""
-    executed, kept, gone = account.executed, account.kept, set(account.gone)
+    executed, kept = account.executed, account.kept
     nothing = Kept(0, 0, None, None)
     rows = {decision: kept.get(decision, nothing) for decision in executed}
     findings = {
@@ -75,14 +79,18 @@ def broken(account: Account) -> list[str]:
             decision for decision, row in rows.items() if not row.outcomes and decision not in account.unconfirmed
         ],
         "nothing lost: no experience": [
-            decision
-            for decision, row in rows.items()
-            if not row.experiences and decision not in gone | account.unconfirmed
+            decision for decision, row in rows.items() if not row.experiences and decision not in account.unconfirmed
+        ],
+        "nothing committed is lost: no decision": [
+            decision for decision in account.gone if decision in executed and not account.was_taken(decision)
         ],
         "nothing twice: several outcomes": [decision for decision, row in kept.items() if row.outcomes > 1],
         "nothing twice: several experiences": [decision for decision, row in kept.items() if row.experiences > 1],
         "as executed: another action is kept": [
             decision for decision, row in rows.items() if row.experiences and not _agree(executed[decision], row)
+        ],
+        "as seen: of what the client decided another state is kept": [
+            decision for decision, row in rows.items() if row.experiences and not _is_seen(executed[decision], row)
         ],
         "nothing made up: nobody asked": [decision for decision in kept if decision not in executed],
         "nothing terminated: dead letters": account.dead_letters,
@@ -115,16 +123,24 @@ def _agree(executed: Executed, row: Kept) -> bool:
     return (row.action, row.by_client) == (executed.action, executed.by_client)
 
 
+def _is_seen(executed: Executed, row: Kept) -> bool:
+    """What a client decides by itself travels with its outcome alone, whatever else is lost."""
+    return not executed.by_client or row.state == executed.state
+
+
 def read(url: str, game: str) -> tuple[dict[str, Kept], tuple[str, ...]]:
     """What Postgres has of a game by decision, and the reasons of its dead letters, or of nobody's."""
     with psycopg.connect(url) as connection:
         rows = connection.execute(
             """
-            SELECT decision, coalesce(outcomes, 0), coalesce(experiences, 0), experience.action, experience.source = 'client'
+            SELECT decision, coalesce(outcomes, 0), coalesce(experiences, 0), experience.action, experience.source = 'client',
+                coalesce(experience.source = 'unknown', false), coalesce(experience.state, '')
             FROM (SELECT decision, count(*) AS outcomes FROM outcomes WHERE game = %(game)s GROUP BY 1) AS outcome
             FULL JOIN (
-                SELECT decision, count(*) AS experiences, min(action) AS action, min(source) AS source
-                FROM experiences WHERE game = %(game)s GROUP BY 1
+                SELECT decision, count(*) AS experiences, min(action) AS action, min(source) AS source,
+                    sha256(convert_to(min(body), 'UTF8')) AS state
+                FROM experiences LEFT JOIN documents ON documents.game = experiences.game AND key = experiences.state
+                WHERE experiences.game = %(game)s GROUP BY 1
             ) AS experience USING (decision)
             """,
             {"game": game},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from hearthmind.contracts.outcome import CLIENT
 from hearthmind.testing.waiting import until
 
 LOOK_EVERY_S = 0.02
+KNOWN = "the broker is away"
+"""What a client says that no longer waits for its broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,36 @@ class Executed:
     asked_s: float
     took_s: float
     allowed_s: float
+    why: str = ""
+    state: bytes = b""
+    """The hash of what the game showed."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A game without broker, database and inference: its client's decisions, each with the ms from asking to acting."""
+
+    waited: tuple[float, ...] = ()
+    """Until their time was up: it was not known yet that the broker is away."""
+    at_once: tuple[float, ...] = ()
+    outcomes_before: int = 0
+    """Those in the journal."""
+    outcomes_after: int = 0
+
+    def __str__(self) -> str:
+        outcomes = f"outcomes in the journal: {self.outcomes_before} before, {self.outcomes_after} after"
+        return f"{_told(self.waited, 'at their time')}; {_told(self.at_once, 'at once')}; {outcomes}"
+
+
+NEVER_ALONE = Alone()
+
+
+def _told(took_ms: tuple[float, ...], how: str) -> str:
+    if not took_ms:
+        return f"none {how}"
+    ordered = sorted(took_ms)
+    middle, late = ordered[len(ordered) // 2], ordered[len(ordered) * 99 // 100]
+    return f"{len(ordered)} {how} (p50 {middle:.0f}, p99 {late:.0f}, at most {ordered[-1]:.0f} ms)"
 
 
 @dataclass
@@ -47,7 +80,9 @@ class Ledger:
         now_s, took_s = time.monotonic(), decision.latency_ms / 1000
         allowed_s = decision.observation.answer_within_ms / 1000
         by_client = decision.source == CLIENT
-        self.executed[decision.id] = Executed(decision.action, by_client, now_s - took_s, took_s, allowed_s)
+        self.executed[decision.id] = Executed(
+            decision.action, by_client, now_s - took_s, took_s, allowed_s, decision.chosen.why, hash_of(decision)
+        )
         if decision.source == "model":
             self.answered_by_model_s = now_s
 
@@ -63,6 +98,16 @@ class Ledger:
             for decision, each in self.executed.items()
             if each.took_s > each.allowed_s + self.lag_s + LOOK_EVERY_S
         ]
+
+    def alone_since(self, began_s: float, waiting: int) -> Alone:
+        """What the client decided by itself of what was asked from then on."""
+        alone = [each for each in self.executed.values() if each.by_client and each.asked_s >= began_s]
+        return Alone(
+            tuple(1000 * each.took_s for each in alone if each.why != KNOWN),
+            tuple(1000 * each.took_s for each in alone if each.why == KNOWN),
+            waiting,
+            len(self.unconfirmed),
+        )
 
     async def watch_lag(self) -> None:
         """Looks for how late the loop is, without end."""
@@ -94,3 +139,8 @@ class Ledger:
         except TimeoutError:
             return None
         return time.monotonic() - began_s
+
+
+def hash_of(decision: Decision) -> bytes:
+    """As Postgres computes it of what it has kept."""
+    return hashlib.sha256(bytes(decision.observation.state)).digest()

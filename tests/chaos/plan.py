@@ -14,6 +14,9 @@ PROCESSES = (NATS, POSTGRES, *SERVICES)
 MACHINE = "machine"
 """All processes at once, with the disks of broker and database; the game is on another machine."""
 
+BEHIND_THE_GAME = (NATS, POSTGRES, "inference_worker")
+"""Without these a game is alone."""
+
 NEIGHBOUR = "neighbour"
 """Another game of the same platform."""
 
@@ -29,6 +32,7 @@ TARGETS: dict[str, tuple[tuple[str, str], ...]] = {
     "disk": ((NATS, ""),),
     "folder": ((NATS, ""),),
     "away": ((NATS, ""), (POSTGRES, "")),
+    "dark": ((GAME, ""),),
     "power": ((MACHINE, ""),),
     "hostile": ((NEIGHBOUR, ""),),
 }
@@ -36,6 +40,7 @@ TARGETS: dict[str, tuple[tuple[str, str], ...]] = {
 
 KINDS = tuple(TARGETS)
 
+STAYS_AWAY = ("away", "dark")
 _LASTS_S = {"stop": (1.0, 8.0), "proxy": (1.0, 6.0), "disk": (2.0, 6.0), "power": (0.5, 2.0)}
 
 
@@ -63,9 +68,9 @@ def draw(seed: int, seconds: float, kinds: Iterable[str], every_s: float, away_s
     for kind, target, way in deck:
         if at_s >= seconds:
             return tuple(faults)
-        lasts_s = away_s if kind == "away" else dice.uniform(*_LASTS_S.get(kind, (0.0, 0.0)))
+        lasts_s = away_s if kind in STAYS_AWAY else dice.uniform(*_LASTS_S.get(kind, (0.0, 0.0)))
         faults.append(Fault(int(at_s * 100) / 100, kind, target, way, round(lasts_s, 2)))
-        at_s += every_s * dice.uniform(0.5, 1.5) + (away_s if kind == "away" else 0.0)
+        at_s += every_s * dice.uniform(0.5, 1.5) + (away_s if kind in STAYS_AWAY else 0.0)
     return tuple(faults)
 
 

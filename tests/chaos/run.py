@@ -19,6 +19,7 @@ from hearthmind.client import connect
 from hearthmind.contracts.outcome import CLIENT
 from hearthmind.embedded import postgres
 from hearthmind.settings import Flow
+from hearthmind.store.ingest import DETAIL_WAIT_S
 from realm.play import play
 from services.command.platform import Options
 
@@ -28,7 +29,7 @@ from .disk import Disk
 from .havoc import Happened, Havoc
 from .hostile import GAME as HOSTILE
 from .laws import Account, Kept, broken, read, slow
-from .ledger import Ledger
+from .ledger import NEVER_ALONE, Alone, Ledger
 from .plan import NATS, POSTGRES, PROCESSES, PROXIED, Fault
 
 TRIAGE = ("combat=rules_scripted", "*=rules")
@@ -36,8 +37,8 @@ TRIAGE = ("combat=rules_scripted", "*=rules")
 GAME = "realm"
 SETTLED_WITHIN_S = 600.0
 """As long as something moves; a slow machine may have much to catch up with."""
-STILL_S = 4.0
-"""When no message is left and nothing changes for so long, nothing will."""
+STILL_S = DETAIL_WAIT_S + 5.0
+"""When no message is left and nothing changes for so long, nothing will: no outcome waits any more for a detail."""
 DISK_MIB = {NATS: 256, POSTGRES: 1024}
 NEEDS_DISK = ("disk", "power")
 
@@ -67,6 +68,7 @@ class Report:
     lag_s: float
     resent: int
     broken: tuple[str, ...] = field(default=())
+    alone: Alone = NEVER_ALONE
 
     @property
     def messages(self) -> int:
@@ -144,6 +146,7 @@ async def _play(order: Order, platform: Battered, disks: Mapping[str, Disk], say
             ledger.lag_s,
             mind.resent,
             (*broken(account), *slow(havoc.happened)),
+            havoc.alone,
         )
 
 

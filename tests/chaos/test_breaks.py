@@ -21,7 +21,7 @@ async def test_without_the_inbox_what_is_sent_again_is_doubled(folder: Path) -> 
     assert "nothing twice: several experiences" in await broken_without("inbox", folder)
 
 
-async def test_with_the_frameworks_acknowledgement_a_restart_of_postgres_loses_messages(folder: Path) -> None:
+async def test_where_all_is_acknowledged_a_restart_of_postgres_loses_messages(folder: Path) -> None:
     assert "nothing lost: no experience" in await broken_without("acknowledgement", folder)
 
 

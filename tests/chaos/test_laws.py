@@ -42,6 +42,7 @@ def test_where_all_is_well_nothing_is_broken() -> None:
         (with_kept(a=Kept(1, 2, "build", False)), "nothing twice: several experiences"),
         (with_kept(a=Kept(1, 1, "wait", False)), "as executed"),
         (with_kept(a=Kept(1, 1, "build", True)), "as executed"),
+        (with_kept(b=Kept(1, 1, "build", True, state=b"another")), "as seen"),
         (with_kept(c=Kept(1, 1, "build", False)), "nothing made up"),
         (replace(FINE, dead_letters=("it is poison",)), "nothing terminated"),
         (replace(FINE, not_alive=("reward",)), "alive"),
@@ -59,9 +60,10 @@ def test_what_was_confirmed_must_be_kept() -> None:
 
 
 def test_with_the_brokers_folder_only_its_own_part_may_go() -> None:
-    deleted = replace(FINE, taken=((95.0, 103.0),))
-    parked = {**FINE.kept, "a": Kept(1, 0, None, None)}
-    assert broken(replace(deleted, kept=parked)) == []
-    assert replace(deleted, kept=parked).gone == ["a"]
+    unknown = {**FINE.kept, "a": Kept(1, 1, "build", False, is_unknown=True)}
+    deleted = replace(FINE, taken=((95.0, 103.0),), kept=unknown)
+    assert broken(deleted) == []
+    assert deleted.gone == ["a"]
+    assert broken(replace(deleted, kept={**unknown, "a": Kept(1, 0, None, None)})) != []
     assert broken(replace(deleted, kept={"b": FINE.kept["b"]})) != []
-    assert broken(replace(deleted, kept=parked, taken=((50.0, 99.0), (101.0, 103.0)))) != []
+    assert broken(replace(deleted, taken=((50.0, 99.0), (101.0, 103.0)))) != []

@@ -166,6 +166,21 @@ class EngineBehaviour:
         assert await others == {plain}
 
 
+async def answered_before_an_urgent_one(engine: Engine, routine: int) -> int:
+    """How many of so many routine requests are answered before an urgent one that comes when the first of them is."""
+    order: list[int] = []
+
+    async def answered(priority: int) -> None:
+        await engine.answer(ask(priority=priority, tokens_max=24))
+        order.append(priority)
+
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(answered(8)) for _ in range(routine)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        group.create_task(answered(0))
+    return order.index(0)
+
+
 async def _again_and_again(engine: Engine) -> set[str]:
     """Asks without end; what was said until it is cancelled."""
     said: set[str] = set()

@@ -8,12 +8,11 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from hearthmind.errors import CannotStart
 from hearthmind.models import Litellm, Model, Provider
@@ -24,88 +23,17 @@ from services.inference_worker.engines.choose import engine_for
 from services.inference_worker.engines.kin import Kin
 from services.inference_worker.engines.litellm import LitellmEngine, NobodyAnswers
 from tests.engines.behaviour import SCHEMA, ask, needs, obeys, running
+from tests.engines.wayward import KEY, Wayward, wayward
 
-KEY = "sk-never-to-be-seen-1234"
-WORDS = {"choices": [{"delta": {"content": "wa"}}]}
-MORE = {"choices": [{"delta": {"content": "it"}, "finish_reason": "stop"}]}
-USAGE = {
-    "choices": [],
-    "usage": {"prompt_tokens": 100, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 64}},
-}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Wayward:
-    """A server that behaves as it is told, one answer after the other; the last one again and again."""
-
-    def __init__(self) -> None:
-        self.behaviours: list[str] = ["well"]
-        self.asked: list[dict[str, object]] = []
-        self.headers: list[dict[str, str]] = []
-        self.open = 0
-        self.url = ""
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(await request.json())
-        self.headers.append(dict(request.headers))
-        behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
-        self.open += 1
-        try:
-            return await self._behave(behaviour, request)
-        finally:
-            self.open -= 1
-
-    async def _behave(self, behaviour: str, request: web.Request) -> web.StreamResponse:
-        if behaviour == "hangs":
-            await asyncio.Event().wait()
-        if behaviour == "busy":
-            return web.Response(status=429, headers={"Retry-After": "0.05"}, text="slow down")
-        if behaviour == "500":
-            return web.Response(status=500, text=f"it broke, and it tells of {KEY}")
-        if behaviour == "400":
-            return web.Response(status=400, text="no such parameter")
-        if behaviour == "page":
-            return web.Response(text="<html>please log in</html>", content_type="text/html")
-        if behaviour == "whole":
-            return web.json_response({"choices": [{"message": {"content": "wait"}, "finish_reason": "stop"}]})
-        if behaviour == "nothing":
-            return web.json_response({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]})
-        return await self._streamed(behaviour, request)
-
-    async def _streamed(self, behaviour: str, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        await response.write(f"data: {json.dumps(WORDS)}\n\n".encode())
-        if behaviour == "half":
-            await response.write(b'data: {"choices": [{"del\n\n')
-        elif behaviour == "closes":
-            assert request.transport is not None
-            request.transport.close()
-        elif behaviour != "breaks off":
-            for part in (MORE, USAGE):
-                await response.write(f": a comment\ndata: {json.dumps(part)}\n\n".encode())
-            await response.write(b"data: [DONE]\n\n")
-        return response
+HEEDS = '{"action":"wait","village":1}'
+"""An answer that `SCHEMA` allows."""
 
 
 @pytest.fixture
 async def servers() -> AsyncIterator[tuple[Wayward, Wayward]]:
     """Two of them."""
-    runners, found = [], []
-    for _ in range(2):
-        wayward, app = Wayward(), web.Application()
-        app.router.add_post("/v1/chat/completions", wayward.answer)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        wayward.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        runners.append(runner)
-        found.append(wayward)
-    yield found[0], found[1]
-    for runner in runners:
-        await runner.cleanup()
+    async with wayward() as first, wayward() as second:
+        yield first, second
 
 
 def engine_of(*providers: Provider, **settings: float) -> LitellmEngine:
@@ -120,11 +48,12 @@ def provider(server: Wayward, **facts: object) -> Provider:
 
 
 async def test_an_answer_with_its_usage_and_cost(servers: tuple[Wayward, Wayward]) -> None:
+    servers[0].says = HEEDS
     one = provider(servers[0], usd_per_million_in=10.0, usd_per_million_out=100.0)
     async with running(engine_of(one)) as engine:
         said = await engine.answer(ask("Who comes?", stop=(";",), seed=3, schema=SCHEMA))
         await engine.answer(ask("Who comes?"))
-    assert (said.text, said.tokens_in, said.tokens_cached, said.tokens_out) == ("wait", 100, 64, 2)
+    assert (said.text, said.tokens_in, said.tokens_cached, said.tokens_out) == (HEEDS, 100, 64, 2)
     assert said.cost_usd == pytest.approx(0.0012)
     assert engine.cost_usd == pytest.approx(0.0024)  # type: ignore[attr-defined]
     assert said.first_token_ms > 0
@@ -139,6 +68,7 @@ async def test_an_answer_with_its_usage_and_cost(servers: tuple[Wayward, Wayward
 
 
 async def test_who_obeys_no_schema_is_told_it_in_words(servers: tuple[Wayward, Wayward]) -> None:
+    servers[0].says = HEEDS
     async with running(engine_of(provider(servers[0], schema=False))) as engine:
         await engine.answer(ask(schema=SCHEMA))
     assert "response_format" not in servers[0].asked[0]
@@ -173,6 +103,30 @@ async def test_the_breaker_opens_within_three_failures_and_probes_to_close(
                 return False
 
         await until(answers)
+        assert len(servers[0].asked) == 4
+
+
+@pytest.mark.parametrize(
+    "says,why",
+    [
+        ('{"action":"wait","vill', "no JSON object"),
+        ("I would rather wait.", "no JSON object"),
+        ('{"action":"surrender","village":1}', "not allowed"),
+        ('{"action":"wait","village":31}', "not allowed"),
+    ],
+)
+async def test_who_does_not_heed_the_schema_has_failed(servers: tuple[Wayward, Wayward], says: str, why: str) -> None:
+    servers[0].says, servers[1].says = says, HEEDS
+    priced = [provider(server, usd_per_million_out=100.0) for server in servers]
+    async with running(engine_of(*priced, tries=1)) as engine:
+        assert (await engine.answer(ask(schema=SCHEMA))).text == HEEDS
+        assert engine.cost_usd == pytest.approx(0.0004)  # type: ignore[attr-defined]
+    async with running(engine_of(provider(servers[0]), tries=1)) as engine:
+        for _ in range(3):
+            with pytest.raises(NobodyAnswers, match=why):
+                await engine.answer(ask(schema=SCHEMA))
+        with pytest.raises(NobodyAnswers, match="of rest"):
+            await engine.answer(ask(schema=SCHEMA))
         assert len(servers[0].asked) == 4
 
 
@@ -246,10 +200,11 @@ async def test_a_key_comes_from_the_environment_and_is_never_seen(
 async def test_litellm_asks_what_has_no_url(servers: tuple[Wayward, Wayward], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", servers[0].url)
     monkeypatch.setenv("A_PROVIDERS_KEY", KEY)
+    servers[0].says = HEEDS
     by_name = Provider(model="openai/tiny", key_env="A_PROVIDERS_KEY")
     async with running(engine_of(by_name, tries=1, timeout_s=20)) as engine:
         said = await engine.answer(ask(schema=SCHEMA))
-        assert (said.text, said.tokens_out) == ("wait", 2)
+        assert (said.text, said.tokens_out) == (HEEDS, 2)
         assert servers[0].headers[0]["Authorization"] == f"Bearer {KEY}"
         servers[0].behaviours = ["500"]
         with pytest.raises(NobodyAnswers) as caught:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from hearthmind.models import DECLARED, BadModels, Litellm, Onnx, UnknownModel, Vllm, declared, model_named, read_models
+from hearthmind.models import (
+    DECLARED,
+    BadModels,
+    Litellm,
+    Onnx,
+    Policy,
+    UnknownModel,
+    Vllm,
+    declared,
+    model_named,
+    read_models,
+)
 from services.inference_worker.engines.choose import PARTS
 
 WRONG = """\
@@ -28,6 +39,8 @@ models:
         - {url: "http://127.0.0.1:1/v1"}
   onnx_nano: {path: ./x}
   onnx_nano: {path: ./y}
+  policy_a: {path: ./agent.safetensors}
+  policy_b: {engine: {agent: poker}}
   rules_scripted: 7
 modles: 3
 """
@@ -43,8 +56,10 @@ NAMED = [
     (11, "url: Expected"),
     (12, "providers[1] lacks model"),
     (14, "onnx_nano stands on line 13 already"),
-    (15, "rules_scripted has to be keys"),
-    (16, "nobody knows 'modles'"),
+    (15, "policy_a lacks engine, and in it what it can't do without: agent"),
+    (16, "policy_b lacks path: the file of a checkpoint"),
+    (17, "rules_scripted has to be keys"),
+    (18, "nobody knows 'modles'"),
 ]
 
 
@@ -76,6 +91,7 @@ def test_a_file_says_what_it_means(folder: Path) -> None:
         "  vllm_big: {path: some/model, pool: big, role: wars, engine: {device: '1', context: 2048}}\n"
         "  onnx_here: {path: ./here}\n"
         "  litellm_far: {engine: {providers: [{model: m, url: 'http://127.0.0.1:1/v1', key_env: A_KEY}]}}\n"
+        "  policy_seat: {path: ./agent.safetensors, pool: casino, engine: {agent: poker}}\n"
     )
     models = read_models(file)
     assert models["vllm_big"].engine == Vllm(device="1", context=2048)
@@ -83,6 +99,8 @@ def test_a_file_says_what_it_means(folder: Path) -> None:
     assert models["onnx_here"].path == str(folder / "here")
     assert (models["onnx_here"].pool, models["onnx_here"].engine) == ("onnx_here", Onnx())
     assert isinstance(models["litellm_far"].engine, Litellm)
+    assert models["policy_seat"].engine == Policy(agent="poker")
+    assert models["policy_seat"].path == str(folder / "agent.safetensors")
 
 
 def test_a_name_that_nobody_declared_is_refused_with_the_nearest() -> None:
@@ -98,7 +116,8 @@ def test_the_examples_in_our_own_file_are_right(folder: Path) -> None:
     file = folder / "models.yaml"
     file.write_text(entries)
     models = read_models(file)
-    assert {"vllm_mistral", "vllm_mixtral", "vllm_wars", "hf_flan", "litellm_ollama", "litellm_hosted"} < set(models)
+    names = "vllm_mistral vllm_mixtral vllm_social hf_flan litellm_ollama litellm_hosted policy_poker"
+    assert set(names.split()) < set(models)
 
 
 def test_each_engine_has_a_module_and_choosing_imports_just_that() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +12,15 @@ from hearthmind.models import Model, Onnx
 from hearthmind.testing.tiny_model import TEXT, tiny_llama, tiny_onnx
 from services.inference_worker.engines import Engine
 from services.inference_worker.engines.choose import engine_for
-from tests.engines.behaviour import CONTEXT, EngineBehaviour, ask, needs, refused, running
+from tests.engines.behaviour import (
+    CONTEXT,
+    EngineBehaviour,
+    answered_before_an_urgent_one,
+    ask,
+    needs,
+    refused,
+    running,
+)
 
 pytestmark = needs("onnxruntime_genai", "llguidance", "torch", "onnx", "peft")
 
@@ -38,17 +45,7 @@ class TestOnnx(EngineBehaviour):
         assert again.text == first.text
 
     async def test_the_urgent_one_is_answered_first(self, engine: Engine) -> None:
-        order: list[int] = []
-
-        async def answered(priority: int) -> None:
-            await engine.answer(ask(priority=priority, tokens_max=24))
-            order.append(priority)
-
-        async with asyncio.TaskGroup() as group:
-            routine = [group.create_task(answered(8)) for _ in range(20)]
-            await asyncio.wait(routine, return_when=asyncio.FIRST_COMPLETED)
-            group.create_task(answered(0))
-        assert order.index(0) < 5
+        assert await answered_before_an_urgent_one(engine, 20) < 5
 
 
 async def test_a_folder_without_a_model_is_named(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engines' parts that need no model: drawing tokens, the breaker, ending processes, what a start's troubles mean."""
+"""The engines' parts that need no model: drawing tokens, the breaker, ending processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from hearthmind.testing.waiting import until
 from services.inference_worker.engines import CannotServe
 from services.inference_worker.engines.breaker import Breaker, Window
 from services.inference_worker.engines.kin import marked
-from services.inference_worker.engines.vllm_troubles import advice
 from services.inference_worker.engines.words import Writing, as_text, draw
 from tests.engines.behaviour import ask, needs
 
@@ -147,32 +146,3 @@ async def test_a_killed_process_takes_its_kin_with_it(folder: Path) -> None:
     process.kill()
     await process.wait()
     await until(lambda: not marked(mark))
-
-
-HEARD = [
-    (
-        "ValueError: Free memory on device (2.1/23.7 GiB) on startup is less than desired GPU memory utilization",
-        "`gpu_memory_share` (0.85)",
-    ),
-    ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB.", "`context` (2048)"),
-    (
-        "ValueError: 16.0 GiB KV cache is needed, which is larger than the available KV cache memory",
-        "lower `context`",
-    ),
-    (
-        "ValueError: No available memory for the cache blocks. Try increasing `gpu_memory_utilization`",
-        "raise `gpu_memory_share`",
-    ),
-    ("RuntimeError: Found no NVIDIA driver on your system.", "nvidia-smi"),
-    ("ImportError: libcuda.so.1: cannot open shared object file", "`gpus: all`"),
-    ("RuntimeError: CUDA error: no kernel image is available for execution on the device", "Ollama"),
-    ("OSError: You are trying to access a gated repo.", "hf auth login"),
-    ("OSError: /models/x does not appear to have a file named config.json.", "correct `path`"),
-    ("OSError: [Errno 28] No space left on device", "HF_HOME"),
-    ("noise\nKeyError: 'surprise'\nRuntimeError: Engine core initialization failed.", "KeyError: 'surprise'"),
-]
-
-
-@pytest.mark.parametrize(("heard", "says"), HEARD)
-def test_a_start_that_failed_says_what_to_change(heard: str, says: str) -> None:
-    assert says in advice(heard, model="vllm_x", path="/models/x", context=4096)

@@ -19,7 +19,15 @@ from services.inference_worker.engines import Engine
 from services.inference_worker.engines.choose import engine_for
 from services.inference_worker.engines.kin import marked
 from services.inference_worker.engines.vllm import VllmEngine
-from tests.engines.behaviour import CONTEXT, EngineBehaviour, ask, needs, refused, running
+from tests.engines.behaviour import (
+    CONTEXT,
+    EngineBehaviour,
+    answered_before_an_urgent_one,
+    ask,
+    needs,
+    refused,
+    running,
+)
 
 pytestmark = [needs("vllm"), pytest.mark.filterwarnings("default")]  # those of vLLM's own imports are not ours to mend
 
@@ -57,17 +65,7 @@ class TestVllm(EngineBehaviour):
         assert (await engine.answer(ask(TEXT * 8 + "What now?"))).tokens_cached > 0
 
     async def test_the_urgent_one_does_not_wait_for_all_before_it(self, engine: Engine) -> None:
-        order: list[int] = []
-
-        async def answered(priority: int) -> None:
-            await engine.answer(ask(priority=priority, tokens_max=24))
-            order.append(priority)
-
-        async with asyncio.TaskGroup() as group:
-            routine = [group.create_task(answered(8)) for _ in range(64)]
-            await asyncio.wait(routine, return_when=asyncio.FIRST_COMPLETED)
-            group.create_task(answered(0))
-        assert order.index(0) < 40
+        assert await answered_before_an_urgent_one(engine, 64) < 40
 
 
 async def test_a_folder_without_a_model_is_named(folder: Path) -> None:

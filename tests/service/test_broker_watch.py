@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.processes import Supervisor
 from hearthmind.settings import BadSetting
 from hearthmind.telemetry import metrics, names
-from hearthmind.telemetry.broker import BrokerWatch, Watch
+from hearthmind.telemetry.broker import BrokerWatch, Unread, Watch
 from hearthmind.testing.servers import provisioned
 from hearthmind.testing.waiting import until
 
@@ -59,6 +59,19 @@ def told(reader: InMemoryMetricReader, name: str) -> dict[str, float]:
     }
 
 
+@asynccontextmanager
+async def watched(broker: EmbeddedNats) -> AsyncIterator[Nats]:
+    """A broker with its streams, which is read again and again."""
+    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
+    watch.measure()
+    async with provisioned(broker.url) as nc:
+        reading = asyncio.create_task(watch.keep_reading())
+        yield nc
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
+
+
 async def in_queue(nc: Nats, events: int) -> None:
     for number in range(events):
         await nc.jetstream().publish(f"game.realm.event.n{number}.combat", b"{}")
@@ -68,11 +81,8 @@ async def test_depth_age_and_room_are_the_brokers_own_figures(
     server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
 ) -> None:
     broker, _ = server
-    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
-    watch.measure()
-    async with provisioned(broker.url) as nc:
+    async with watched(broker) as nc:
         await in_queue(nc, 3)
-        reading = asyncio.create_task(watch.keep_reading())
         await until(lambda: told(reader, names.QUEUE_DEPTH).get("EVENT") == 3)
         await until(lambda: told(reader, names.QUEUE_AGE)["EVENT"] > 0)
         assert told(reader, names.QUEUE_DEPTH)["OBSERVATION"] == 0
@@ -88,22 +98,16 @@ async def test_depth_age_and_room_are_the_brokers_own_figures(
         await nc.jetstream().purge_stream("EVENT")
         await until(lambda: told(reader, names.QUEUE_DEPTH)["EVENT"] == 0)
         assert told(reader, names.QUEUE_AGE)["EVENT"] == 0
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
 
 
 async def test_of_a_stream_that_keeps_everything_what_its_reader_has_not_done_waits(
     server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
 ) -> None:
     broker, _ = server
-    watch = Watch(BrokerWatch(url=f"http://127.0.0.1:{broker.config.monitoring_port}", every_s=0.1))
-    watch.measure()
-    async with provisioned(broker.url) as nc:
+    async with watched(broker) as nc:
         js = nc.jetstream()
         for _ in range(3):
             await js.publish("game.realm.outcome.p1", b"{}")
-        reading = asyncio.create_task(watch.keep_reading())
         await until(lambda: told(reader, names.QUEUE_DEPTH).get("EXPERIENCE") == 3)
         await until(lambda: told(reader, names.QUEUE_AGE)["EXPERIENCE"] > 0)
         rewarder = await js.pull_subscribe_bind("reward", "EXPERIENCE")
@@ -112,9 +116,35 @@ async def test_of_a_stream_that_keeps_everything_what_its_reader_has_not_done_wa
         await until(lambda: told(reader, names.QUEUE_DEPTH)["EXPERIENCE"] == 0)
         await until(lambda: told(reader, names.QUEUE_AGE)["EXPERIENCE"] == 0)
         assert (await js.stream_info("EXPERIENCE")).state.messages == 3
-        reading.cancel()
-        with suppress(asyncio.CancelledError):
-            await reading
+
+
+async def test_what_leaves_a_stream_before_it_was_read_is_counted(
+    server: tuple[EmbeddedNats, Supervisor], reader: InMemoryMetricReader
+) -> None:
+    broker, _ = server
+    async with watched(broker) as nc:
+        js = nc.jetstream()
+        await until(lambda: told(reader, names.STREAM_UNREAD).get("EXPERIENCE") == 0)
+        config = (await js.stream_info("EXPERIENCE")).config
+        config.max_msgs = 2
+        await js.update_stream(config)
+        for _ in range(5):
+            await js.publish("game.realm.outcome.p1", b"{}")
+        await until(lambda: told(reader, names.STREAM_UNREAD)["EXPERIENCE"] == 3)
+        rewarder = await js.pull_subscribe_bind("reward", "EXPERIENCE")
+        for message in await rewarder.fetch(2):
+            await message.ack_sync()
+        for _ in range(2):
+            await js.publish("game.realm.outcome.p1", b"{}")
+        await until(lambda: told(reader, names.STREAM_STORED)["EXPERIENCE"] == 7)
+        assert told(reader, names.STREAM_UNREAD)["EXPERIENCE"] == 3
+
+
+def test_a_gap_is_counted_once_and_a_new_stream_begins_anew() -> None:
+    unread = Unread()
+    assert [unread.take(gone, done) for gone, done in [(0, 0), (4, 4), (7, 5), (7, 5), (9, 8), (9, 9), (3, 1)]] == [
+        *(0, 0, 2, 2, 3, 3, 5)
+    ]
 
 
 async def test_of_a_broker_that_is_away_only_that_is_told(

@@ -20,7 +20,7 @@ import pytest
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 
-from hearthmind import ids, legal, outbox
+from hearthmind import client, ids, legal, outbox
 from hearthmind.bus.accounts import authorization, new_passwords
 from hearthmind.bus.connect import denials
 from hearthmind.bus.provision import provision
@@ -43,6 +43,7 @@ from hearthmind.embedded.nats import EmbeddedNats, NatsConfig
 from hearthmind.embedded.processes import Supervisor
 from hearthmind.errors import BadId, CannotStart, HearthmindError, Malformed, TooLarge, WrongCredentials
 from hearthmind.journal import Journal
+from hearthmind.persona import Persona
 from hearthmind.testing.observations import BUILD, WAIT, an_observation
 from hearthmind.testing.servers import nats_server, provisioned
 from hearthmind.testing.serving import serving
@@ -188,6 +189,19 @@ async def test_it_goes_on_by_itself_after_the_broker_was_killed(folder: Path) ->
         await nc.close()
 
 
+async def test_without_a_broker_nobody_waits_after_a_while(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "AWAY_S", 0.0)
+    server = EmbeddedNats(folder / "nats", NatsConfig())
+    async with (
+        Supervisor([server.command()], folder / "supervisor") as supervisor,
+        connect(server.url, game="realm") as mind,
+    ):
+        await supervisor.stop()
+        await until(lambda: not mind._nc.is_connected)
+        async with asyncio.timeout(PATIENT_S / 2):
+            assert_fallback(await mind.ask(seen_by(mind)), "the broker is away")
+
+
 async def play(mind: Client, sources: list[str]) -> None:
     while True:
         told = await mind.observe(npc="a", kind="economic", legal_actions=(WAIT, BUILD), answer_within_s=0.5)
@@ -299,6 +313,19 @@ async def test_a_view_that_fails_costs_nobody_its_action(mind: Client, caplog: p
     async with asyncio.timeout(20):
         assert len(await asyncio.gather(*asking)) == 3
     assert caplog.text.count("on_decision failed") == 3
+
+
+async def test_personas_that_fail_cost_nobody_its_action(
+    server: EmbeddedNats, game: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(observation: Observation) -> Persona:
+        raise RuntimeError("the personas are on strike")
+
+    async with connect(server.url, game=game, persona_of=fail) as mind, asyncio.timeout(20):
+        told = await mind.ask(seen_by(mind, answer_within_s=SOON_S))
+    assert_fallback(told, "in time")
+    assert told.chosen.persona == ""
+    assert "persona_of failed" in caplog.text
 
 
 # ---- mistakes at the edge ---------------------------------------------------------------------------------------------

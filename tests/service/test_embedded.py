@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from hearthmind.embedded.nats import EmbeddedNats, NatsConfig, NoNatsServer
 from hearthmind.embedded.postgres import EmbeddedPostgres, InUse, NotOurs
 from hearthmind.embedded.processes import EndedInVain, Supervisor
 from hearthmind.testing.waiting import until
+from tests.service.family import family, is_gone
 
 STRANGER = pwd.getpwnam("daemon").pw_uid
 """An ordinary user, in the eyes of the system, who owns nothing on this machine."""
@@ -72,33 +72,16 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
     assert not found.postgres.data.exists() or os.geteuid() != 0
 
 
-def family(pid: int | None) -> set[int]:
-    """The process and all that descend from it."""
-    assert pid
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(entry.parent.name)] = int(entry.read_text().rpartition(")")[2].split()[1])
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
 def owner(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
 def mapped(pid: int) -> str:
-    return Path(f"/proc/{pid}/maps").read_text()
-
-
-def is_gone(pid: int) -> bool:
-    """Gone, or dead and only not yet taken note of by its parent."""
+    """Nothing where it has just ended, as Postgres' process for a connection does."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
+        return Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 async def put(servers: Servers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 import secrets
@@ -56,6 +57,7 @@ from services.inference_worker.adapters import Adapters
 from services.inference_worker.cache import Answers
 from services.inference_worker.engines import Adapter, CannotServe, Engine, Generated
 from services.inference_worker.handlers import Handlers
+from services.inference_worker.holders import Holders
 from services.inference_worker.machine import Line
 from services.inference_worker.settings import InferenceWorker
 from services.inference_worker.watchdog import Watchdog
@@ -359,7 +361,7 @@ async def worker(rig: Rig, engine: Engine, slots: int = 1) -> AsyncIterator[Work
     line = Line(slots, prefetch=8, ageing_s=5)
     answers = Answers(Bucket(nc, flow.ANSWERS, within_s=PATIENT_S), 100)
     adapters = Adapters(engine, None, rig.folder, lambda _: None, _no_weights)
-    handlers = Handlers(nc, consuming, clock, engine, line, answers, adapters, "me")
+    handlers = Handlers(nc, consuming, clock, engine, line, answers, adapters, Holders(nc, "rules", flow.TIERS), "me")
     await handlers.hear_withdrawals("rules")
     for consumer in flow.consumers_of("inference_worker", 1, ("rules",)):
         await handlers.pull(consumer, consumer.stream.removeprefix("INFERENCE_").lower())
@@ -477,7 +479,9 @@ async def test_a_worker_is_not_ready_before_its_engine_and_may_be_told_to_end_me
     await engine.is_starting.wait()
     asked = await rig.ask()
     stop.set()
-    await serving
+    serving.cancel()  # as `hearthmind.process.run` does with what is not ready yet
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
     assert engine.is_closed
     assert engine.began == []
     assert not ready.exists()

@@ -10,16 +10,36 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from hearthmind.store import ingest, keep, read
-from hearthmind.store.engine import create_engine, driver_url, transaction
+from hearthmind.store import ingest, keep, partitions, read
+from hearthmind.store.documents import bodies_of
+from hearthmind.store.engine import Engine, create_engine, driver_url, transaction
 from hearthmind.store.grants import GRANTS, READER, NotTheOwner, grant
 from hearthmind.store.migrate import upgrade
-from hearthmind.store.rows import DecisionRow, LetterRow, OutcomeRow, RewardRow, Tally, TextRow
+from hearthmind.store.recall import recall
+from hearthmind.store.records import lines
+from hearthmind.store.rows import (
+    DayTally,
+    DecisionRow,
+    DocumentRow,
+    LetterRow,
+    LinkRow,
+    OutcomeRow,
+    PersonaTally,
+    RatingRow,
+    RewardRow,
+    Tally,
+    TextRow,
+    VariantTally,
+    ViolationRow,
+)
 from hearthmind.store.tables import metadata
 from hearthmind.testing.servers import postgres_server
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
 RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
+A_VIOLATION = ViolationRow(
+    *("realm", "d1", "spam", NOW, "p1", "chat", "main", "why", "say", "{}", "", "", "model", "m", "t", 0.0, "", None),
+)
 PASSWORDS = {role: f"word of {role}" for role in GRANTS}
 
 
@@ -106,29 +126,72 @@ async def test_reward_can_do_all_that_it_does(owner: str) -> None:
     """Every query of the store, as the role of the service that sends it."""
     engine = create_engine(as_role(owner, "reward"))
     outcome = OutcomeRow(
-        *("realm", NOW, "d1", "p1", "combat", "main", "raid", "{}", "platform", "", True, "{}", "{}", 1.0),
-        observation=None,
-        digest=b"1",
-        sequence=1,
-        trace_id=None,
+        *(
+            "realm",
+            "d1",
+            NOW,
+            "p1",
+            "combat",
+            "main",
+            "raid",
+            "{}",
+            "platform",
+            "",
+            True,
+            "{}",
+            b"key",
+            1.0,
+            None,
+            "[]",
+        ),
+        *(None, None, None, None, b"1", 1, None),
     )
     async with transaction(engine) as connection:
         assert await ingest.claim(connection, [("realm", "m1")]) == {"m1"}
         await ingest.add_games(connection, ["realm"])
         await ingest.add_decisions(
-            connection, [DecisionRow("realm", "d1", "p1", "combat", "main", None, action="raid", source="rules")]
+            connection,
+            [DecisionRow("realm", "d1", "p1", "combat", "main", None, action="raid", source="rules", tier="x")],
         )
         await ingest.add_outcomes(connection, [outcome])
         assert await ingest.digests_of(connection, [("realm", "d1")])
         await ingest.add_texts(connection, [TextRow("realm", "d1", 0, "p1", "ann", "hello")])
         await ingest.add_letters(connection, [LetterRow("realm", "EVENT", 1, "s", "why", 1, "{}", b"")])
         assert len(await ingest.join(connection, [("realm", "d1")])) == 1
-        await ingest.add_experiences(connection, [RewardRow("realm", NOW, "d1", 0.5, "{}")])
+        await ingest.add_experiences(connection, [RewardRow("realm", "d1", NOW, 0.5, "{}")])
         assert await ingest.join_parked(connection, 3600, 10) == []
-        await ingest.add_tallies(connection, [Tally("realm", "p1", 1, 1, 0.5, None)])
-        assert await keep.expire(connection, 3600, 10) == []
+        await ingest.add_tallies(connection, [Tally("realm", "p1", 1, 1, 1, 0, 0, 0.5, None, None, None)])
+        await ingest.add_personas(connection, [PersonaTally("realm", "miser@1", 2, 1, 0.5, 0.25)])
+        await ingest.add_variants(connection, [VariantTally("realm", "e", "b", 2, 1, 0.5, 0.25, 9, 3, 0.1, 20.0)])
+        await ingest.add_days(connection, [DayTally("realm", NOW.date(), 3, 2, 1, 0.5, 1, 1, 1, 0, 9, 3, 0.1)])
+        await ingest.add_documents(connection, [DocumentRow("realm", b"key", "body")])
+        await ingest.add_links(connection, [LinkRow("realm", "d0", "d1", "answers", "p1", NOW)])
+        await ingest.add_ratings(connection, [RatingRow("realm", "d1", "reply", "ann", "p1", 1.0, NOW)])
+        await ingest.add_violations(connection, [A_VIOLATION])
+        assert (await recall(connection, "realm", ["p1"], 5))[0].lived
+        assert await bodies_of(connection, "realm", [b"key"])
         assert await keep.prune_inbox(connection, 3600) == 0
+        assert await keep.prune_halves(connection, 3600) == 0
+    await see_to_partitions(engine)
     await engine.dispose()
+
+
+async def see_to_partitions(engine: Engine) -> None:
+    async with transaction(engine) as connection:
+        assert await partitions.make_ahead(connection, "experiences", NOW.date(), 2) == 4
+    found: list[str] = []
+    for part in await parts_of(engine):
+        async with transaction(engine) as connection:
+            await partitions.detach(connection, part)
+            found += [line async for line in lines(connection, f"experiences_{part.day:%Y%m%d}")]
+            await partitions.drop_detached(connection, part)
+    assert await parts_of(engine) == []
+    assert len(found) == 1, "what was there before its partition was made has moved into it"
+
+
+async def parts_of(engine: Engine) -> list[partitions.Part]:
+    async with transaction(engine) as connection:
+        return await partitions.parts(connection)
 
 
 async def test_a_reader_can_look_at_all_and_change_nothing(owner: str) -> None:

@@ -12,7 +12,8 @@ from hearthmind.contracts.observation import Observation
 from hearthmind.referee import Execute, Referee, Verdict
 from hearthmind.store.engine import Connection
 from hearthmind.store.rows import Key
-from services.decision.machine import Act, Effect, Partition
+from services.decision.effects import Act, Effect
+from services.decision.machine import Partition
 from services.reward.reading import Incoming, readable_of
 
 from .database import Database
@@ -26,8 +27,8 @@ class AnyAttempt(Partition):
     """Takes an answer for an answer, whichever attempt has asked."""
 
     def replied(self, reply: Inferred, now_s: float) -> list[Effect]:
-        waiting = self._waiting.get((reply.game, reply.npc, reply.decision))
-        attempt = waiting.seen.attempt if waiting else reply.attempt
+        waiting = self._waiting.of((reply.game, reply.npc, reply.decision))
+        attempt = waiting.asked if waiting else reply.attempt
         return super().replied(msgspec.structs.replace(reply, attempt=attempt), now_s)
 
 

@@ -11,8 +11,13 @@ from hearthmind.bus.wire import decode, encode
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Inferred
 from hearthmind.contracts.observation import Event, Observation
+from services.decision.deciding import House
+from services.decision.effects import Act, Ask, Drop, Effect, Seen, without_answer
 from services.decision.handlers import EXTEND_EVERY_S
-from services.decision.machine import Act, Ask, Drop, Effect, Partition, Seen, without_answer
+from services.decision.history import Histories
+from services.decision.lives import Lives
+from services.decision.machine import Partition
+from services.decision.policy import read_policy
 from services.decision.settings import Decision
 from services.decision.triage import parse
 
@@ -22,6 +27,8 @@ from .publishing import NEVER_S, Publishing
 from .streams import Ack, Delivered
 from .world import EPOCH_S, Alarm, World
 
+POLICY = read_policy()
+"""Read once for all lives."""
 AT_ONCE_S = 0.001
 DETAIL_GIVE_UP_S = 10.0
 
@@ -34,8 +41,8 @@ class Decider(Publishing):
         settings = Decision(triage=("combat=rules_scripted", "*=rules"), pending_max=world.plan.pending_max)
         self._settings = settings
         self._machine = machine
-        self._triage = parse(settings.triage, {"rules_scripted": "rules"})
         self._clock = BrokerClock()
+        self._house: House
         self._partitions: dict[int, Partition]
         self._leases: Leases
 
@@ -46,6 +53,12 @@ class Decider(Publishing):
 
     def began(self) -> None:
         self._partitions = {}
+        self._house = House(
+            parse(self._settings.triage, {"rules_scripted": "rules"}),
+            policy=POLICY,
+            answer_early_s=self._settings.answer_early_ms / 1000,
+            pending_max=self._settings.pending_max,
+        )
         self._clock.add(self.clock_s, self.clock_s, EPOCH_S + self.world.now_s)
         self._alarm = Alarm(self, self._on_alarm)
         self._leases = Leases(self, self.world.plan.partitions, self._take, self._lose)
@@ -61,8 +74,7 @@ class Decider(Publishing):
 
     def _take(self, number: int, epoch: int) -> None:
         self.tell("takes partition {}", number)
-        early_s = self._settings.answer_early_ms / 1000
-        partition = self._machine(number, epoch, self._triage, early_s, self._settings.pending_max)
+        partition = self._machine(number, epoch, self._house, Lives(Histories(8)))
         self._partitions[number] = partition
         self._listen(partition)
 
@@ -121,15 +133,18 @@ class Decider(Publishing):
     def _carry_out(self, partition: Partition, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Act):
-                self._act(effect)
+                self._act(partition, effect)
             elif isinstance(effect, Ask):
                 self._ask(partition, effect)
-            else:
+            elif isinstance(effect, Drop):
                 self._drop(effect)
         self._alarm.set(partition.wakes_s)
 
-    def _act(self, effect: Act) -> None:
+    def _act(self, partition: Partition, effect: Act) -> None:
         action = effect.action
+        if partition.outdated(effect.detail.observation):
+            self._drop(Drop(effect.ticket, "a newer observation replaced it"))
+            return
         self.tell("acts for {}: {} by {} {}", action.decision, action.action, action.source, action.why)
         self.world.laws.said(action)
         subject = ids.chosen_subject(action.game, action.npc)
@@ -155,7 +170,7 @@ class Decider(Publishing):
 
     def _ask(self, partition: Partition, effect: Ask) -> None:
         infer, delivery = effect.infer, _delivery(effect.ticket)
-        self.tell("asks an engine, attempt {} at {}", infer.attempt, infer.decision)
+        self.tell("asks an engine, question {} at {}", infer.attempt, infer.decision)
         left_s = effect.deadline_s - self.clock_s
         message_id = ids.message_id(infer.game, infer.npc, infer.decision, f"{delivery.sequence}-{infer.attempt}")
         stream = f"INFERENCE_{infer.tier.upper()}"

@@ -9,11 +9,12 @@ from hearthmind.contracts.action import MODEL, ActionChosen
 from hearthmind.contracts.observation import Event, Observation, Whole
 from hearthmind.contracts.outcome import CLIENT, PLATFORM, OutcomeObserved
 from hearthmind.contracts.wire import Fact
-from hearthmind.store.rows import DecisionRow
+from services.decision.acting import FAULT
 
 from .story import Story
 
 LAWS = (
+    "no fault",
     "one action",
     "legal",
     "in time",
@@ -117,19 +118,20 @@ class Laws:
 
     def said(self, chosen: ActionChosen) -> None:
         """A decision service says what is to be done."""
+        if chosen.why.startswith(FAULT):
+            raise Broken("no fault", f"{chosen.decision}: {chosen.why}")
         if why := problem(self._asked[chosen.decision].observation, chosen.action, chosen.arguments):
             raise Broken("legal", f"the platform says {chosen.action} for {chosen.decision}: {why}")
-        if chosen.source == MODEL and chosen.reasoning != answer_to(chosen.decision, chosen.attempt):
+        if chosen.source == MODEL and chosen.reasoning not in answers_to(chosen.decision, chosen.attempt):
             what = f"attempt {chosen.attempt} at {chosen.decision} acts on the answer to {chosen.reasoning}"
             raise Broken("attempt", what)
 
-    def committed(
-        self, outcomes: Iterable[str], experiences: Iterable[Experience], records: Iterable[DecisionRow]
-    ) -> None:
+    def committed(self, outcomes: Iterable[str], experiences: Iterable[Experience], records: Iterable[Record]) -> None:
         """A transaction was committed."""
         self._stored.update(outcomes)
         for record in records:
-            if record.answer and record.attempt and answer_to(record.decision, record.attempt) not in record.answer:
+            may_be = answers_to(record.decision, record.attempt or 0)
+            if record.answer and record.attempt and not any(one in record.answer for one in may_be):
                 why = f"attempt {record.attempt} at {record.decision} acted, and beside it stands {record.answer}"
                 raise Broken("one record", why)
         for experience in experiences:
@@ -160,6 +162,15 @@ class Laws:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What is kept of a decision: whose attempt acted, and what an engine answered."""
+
+    decision: str
+    attempt: int | None
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Experience:
     """An experience as the database has it."""
 
@@ -170,9 +181,14 @@ class Experience:
     source: str
 
 
-def answer_to(decision: str, attempt: int) -> str:
-    """What an engine of the simulation writes under its answer, so that it is known whose answer it is."""
-    return f"{decision}, attempt {attempt}"
+def answer_to(decision: str, question: int) -> str:
+    """What an engine of the simulation writes under its answer, so that it is known to which question it is one."""
+    return f"{decision}, question {question};"
+
+
+def answers_to(decision: str, attempt: int) -> tuple[str, str]:
+    """What an engine writes under its answers to the two questions that an attempt may ask."""
+    return answer_to(decision, 2 * attempt - 1), answer_to(decision, 2 * attempt)
 
 
 def problem(observation: Observation, action: str, arguments: dict[str, Fact]) -> str:

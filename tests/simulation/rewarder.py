@@ -17,11 +17,11 @@ from hearthmind.errors import Unavailable
 from services.reward.handlers import BACKOFF_S
 from services.reward.reading import Incoming, readable_of
 from services.reward.settings import Reward
-from services.reward.transaction import confirmations, reward_parked, store
+from services.reward.transaction import confirmations, store, sweep
 
 from .broker import Broker
 from .database import Database
-from .laws import Experience
+from .laws import Experience, Record
 from .plan import NoDatabase, Unsure
 from .publishing import Publishing
 from .streams import Delivered
@@ -63,11 +63,9 @@ class Commits:
         if not transaction.written:
             return None
         database = self.database
-        outcomes = [key[2] for table, key in transaction.written if table is database.outcomes]
+        outcomes = [key[1] for table, key in transaction.written if table is database.outcomes]
         experiences = [self._experience(key) for table, key in transaction.written if table is database.experiences]
-        records = [
-            database.decisions.committed[key] for table, key in transaction.written if table is database.decisions
-        ]
+        records = [self._record(key) for table, key in transaction.written if table is database.decisions]
         self._world.laws.committed(outcomes, experiences, records)
         self._number += 1
         if self._number - 1 in self._unsure:
@@ -75,11 +73,16 @@ class Commits:
             return Unavailable(what="Postgres", why="the connection broke")
         return None
 
+    def _record(self, key: Any) -> Record:
+        row = self.database.decisions.committed[key]
+        answer = self.database.documents.committed[row.game, row.answer].body if row.answer else ""
+        return Record(row.decision, row.attempt, answer)
+
     def _experience(self, key: Any) -> Experience:
         kept, outcome = self.database.experiences.committed[key], self.database.outcomes.committed[key].row
         arguments = msgspec.json.decode(kept.arguments)
         by = PLATFORM if outcome.executed_by == PLATFORM else outcome.executed_by
-        return Experience(key[2], kept.action, arguments, by, kept.source)
+        return Experience(key[1], kept.action, arguments, by, kept.source)
 
 
 class Rewarder(Publishing):
@@ -199,7 +202,7 @@ class Rewarder(Publishing):
         database = self._commits.database
         if any(not kept.is_settled for kept in database.outcomes.committed.values()) and not self._commits.is_away:
             self._transact(
-                lambda transaction: reward_parked(as_connection(transaction), 3600, 1000, database), lambda _: None
+                lambda transaction: sweep(as_connection(transaction), self._settings, database), lambda _: None
             )
         self.after(self._settings.sweep_every_s, self._sweep)
 

@@ -13,7 +13,7 @@ from hearthmind.bus.wire import encode
 from hearthmind.contracts.action import MODEL
 from hearthmind.testing.observations import an_observation
 
-from ..service.test_decision import Rig, rig_in
+from ..service.rig import Rig, rig_in
 
 
 @pytest.fixture

@@ -80,14 +80,14 @@ def test_what_makes_no_sense_is_named() -> None:
 
 VISITED = (
     "acts for d1: raid by fallback no engine answered in time",
-    "the answer is not legal",
     "the answer can't be read",
     "the engine failed",
     "no engine could be asked",
     "decisions wait for an engine already",
+    "the pool is silent",
     "drops number 1 of OBSERVATION: it came after its deadline",
     "a newer observation replaced it",
-    "asks an engine, attempt 2",
+    "asks an engine, question 3",
     "has lost partition",
     "by client the platform did not answer in time",
     "by client the platform answered too late",

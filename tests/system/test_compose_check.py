@@ -92,7 +92,7 @@ def test_the_broker_leaves_a_tenth_of_a_smaller_volume_free(folder: Path) -> Non
 def test_a_volume_too_small_for_the_streams_is_refused(folder: Path, environ: dict[str, str]) -> None:
     done = start(folder, **environ)
     assert done.returncode == 78
-    assert "the streams may grow to 7744 MiB" in done.stderr
+    assert "the streams may grow to 7808 MiB" in done.stderr
 
 
 def test_the_brokers_configuration_is_one_that_it_takes(folder: Path) -> None:

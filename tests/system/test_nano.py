@@ -12,7 +12,7 @@ import pytest
 from examples.nano.lessons import HELD_OUT_FROM, lessons
 
 MODEL = Path(__file__).parents[2] / "examples" / "nano" / "model"
-KEPT_MAX_BYTES = 12_500_000
+KEPT_MAX_BYTES = 13_500_000
 WEIGHTS_MAX_BYTES = 8_000_000
 
 
@@ -23,14 +23,19 @@ def test_what_is_kept_is_small() -> None:
 
 def test_it_answers_held_out_questions_validly_and_mostly_as_its_teacher() -> None:
     pytest.importorskip("onnxruntime_genai", reason="onnxruntime-genai is not installed: it comes with the onnx engine")
-    from examples.nano.evaluate import EXAMINED_FROM, Onnx, figures
+    from examples.nano.evaluate import EXAMINED_FROM, Onnx, figures, grammars_of
 
     runtime = Onnx(MODEL / "onnx")
-    asked = [lesson for seed in range(EXAMINED_FROM, EXAMINED_FROM + 4) for lesson in islice(lessons(seed), 0, 60, 6)]
-    found = figures(asked, [runtime.answers([runtime.tokens(lesson)])[0][0] for lesson in asked])
-    assert len(asked) == 40
-    assert found["valid"] == 1.0
-    assert found["agreement"] >= 0.85
+    worlds = range(EXAMINED_FROM, EXAMINED_FROM + 6)
+    asked = [lesson for seed in worlds for lesson in islice(lessons(seed), 0, 120, 6)]
+    grammars = grammars_of(MODEL)
+    texts = [runtime.held(lesson, grammars) for lesson in asked]
+    for kind in ("strategic", "combat"):
+        mine = [place for place, lesson in enumerate(asked) if lesson.observation.kind == kind]
+        found = figures([asked[place] for place in mine], [texts[place] for place in mine])
+        assert len(mine) >= 30
+        assert found["valid"] == 1.0
+        assert found["agreement"] >= 0.8  # of some 50; the card has the figure of hundreds
 
 
 def test_its_weights_are_the_same_for_transformers() -> None:
@@ -58,7 +63,8 @@ def test_a_training_that_was_interrupted_ends_with_the_same_numbers(
         write_lessons(work / "held_out.jsonl", seed=HELD_OUT_FROM, number=4)
         curve: list[dict[str, float]] = []
         for stop in stops:
-            options = Namespace(lessons=24, steps=6, stop_after=stop, seed=1, work=work, out=work / "out" / "model")
+            out = work / "out" / "model"
+            options = Namespace(lessons=24, steps=6, stop_after=stop, seed=1, begin_with=None, work=work, out=out)
             curve = train.main(options)
         return [point["loss"] for point in curve], (work / "out" / "model" / "model.safetensors").read_bytes()
 

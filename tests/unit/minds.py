@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -25,6 +25,8 @@ class Told:
     facts: dict[str, Fact]
     state_after: dict[str, Any]
     game_time: float
+    opponent: str | None = None
+    related: tuple[str, ...] = ()
 
 
 class Mind(Client):
@@ -49,11 +51,14 @@ class Mind(Client):
         facts: Mapping[str, Fact] | None = None,
         state_after: Mapping[str, Any] | None = None,
         game_time: float | None = None,
+        opponent: str | None = None,
+        related: Iterable[str] = (),
     ) -> None:
         assert not decision.is_reported
         decision.is_reported = True
         assert game_time is not None
-        self.told.append(Told(decision, success, dict(facts or {}), dict(state_after or {}), game_time))
+        told = Told(decision, success, dict(facts or {}), dict(state_after or {}), game_time, opponent, tuple(related))
+        self.told.append(told)
 
 
 def anything(seed: int) -> Chooses:

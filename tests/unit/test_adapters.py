@@ -161,6 +161,21 @@ def test_rolling_back_undoes_the_latest_change(versions: list[int]) -> None:
     assert InForce(1).rolled_back() is None
 
 
+@given(st.floats(0.05, 0.95), st.floats(0, 0.05))
+def test_a_trial_has_its_share_and_ends_with_whatever_comes_next(share: float, more: float) -> None:
+    def on_trial(now: InForce) -> set[str]:
+        return {npc for npc in map(str, range(2_000)) if now.of("castle", npc) == 2}
+
+    now = InForce(1, (7,)).tried(2, share)
+    tried = on_trial(now)
+    assert abs(len(tried) / 2_000 - share) < 0.06
+    assert tried <= on_trial(InForce(1).tried(2, share + more)), "a larger share takes nobody out"
+    assert now.rolled_back() == InForce(1, (7,))
+    assert now.promoted(2) == InForce(2, (1, 7))
+    assert now.promoted(1) == InForce(1, (7,))
+    assert not on_trial(InForce(1))
+
+
 @pytest.mark.parametrize(
     "wanted,split",
     {

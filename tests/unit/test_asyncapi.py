@@ -19,7 +19,8 @@ from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode_any, encode
 from hearthmind.contracts.action import FALLBACK, ActionChosen
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.observation import Observation
-from hearthmind.contracts.outcome import Executed, OutcomeObserved
+from hearthmind.contracts.outcome import Executed, OutcomeObserved, ReplyRated
+from hearthmind.contracts.policy import PolicyViolated
 from hearthmind.contracts.wire import Fact, Message
 from hearthmind.errors import HearthmindError
 from hearthmind.testing.observations import an_observation, observations
@@ -40,7 +41,8 @@ def accepts(message: type[Message], said: object) -> bool:
 
 def is_read(message: type[Message], said: object) -> bool:
     """Whether a service takes it, or a game: by what travels in its stream."""
-    kinds = (ActionChosen, DecisionMade, OutcomeObserved) if message is OutcomeObserved else (message,)
+    together = (ActionChosen, DecisionMade, PolicyViolated, OutcomeObserved, ReplyRated)
+    kinds = together if message in (OutcomeObserved, ReplyRated) else (message,)
     try:
         return isinstance(decode_any(json.dumps(said).encode(), *kinds), message)
     except HearthmindError:
@@ -52,7 +54,11 @@ def is_read(message: type[Message], said: object) -> bool:
 
 def test_every_message_of_a_game_has_a_schema() -> None:
     there = {path.stem for path in (ROOT / "docs/reference/schemas").iterdir()}
-    assert there == set(BY_TAG) == {"observation", "event", "action_chosen", "outcome_observed", "outcomes_stored"}
+    assert (
+        there
+        == set(BY_TAG)
+        == {"observation", "event", "action_chosen", "outcome_observed", "outcomes_stored", "reply_rated"}
+    )
 
 
 @pytest.mark.parametrize("message", SEEN_BY_GAMES, ids=tag_of)

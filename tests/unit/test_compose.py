@@ -17,6 +17,7 @@ from nats.js.api import StorageType
 from hearthmind import flow
 from hearthmind.bus.accounts import users
 from hearthmind.bus.provision import buckets
+from hearthmind.models import Vllm, read_models
 from hearthmind.settings import BadSetting, Broker, Store, load, sourced
 from hearthmind.store.grants import GRANTS
 from hearthmind.telemetry.broker import BrokerWatch
@@ -31,7 +32,7 @@ DOCKERFILE = (ROOT / "infra/images/Dockerfile").read_text()
 PARENTS = {stage: parent for parent, stage in re.findall(r"^FROM (\S+) AS (\w+)$", DOCKERFILE, re.MULTILINE)}
 PUBLISHED = {"nats": "127.0.0.1:4222", "grafana": "127.0.0.1:3000"}
 """What people and games need to reach; everything else is nobody's business outside."""
-JOBS = {"prepare", "secrets", "doctor", "realm"}
+JOBS = {"prepare", "secrets", "doctor", "models", "realm"}
 """They end by themselves."""
 CANNOT_BE_ASKED = {"collector", "tempo", "loki"}
 """Their images have nothing in them that could ask."""
@@ -101,7 +102,7 @@ def test_a_container_is_started_again_and_says_how_it_is(name: str) -> None:
 def test_an_image_is_ours_or_pinned(name: str) -> None:
     image = SERVICES[name]["image"]
     ours = re.fullmatch(r"hearthmind/(\w+):\$\{HEARTHMIND_TAG:-latest\}", image)
-    assert ours or re.search(r":v?\d+\.\d+(\.\d+)?$", image), "a tag such as 18.4, never latest"
+    assert ours or re.search(r":v?\d+\.\d+(\.\d+)?(-pg\d+)?$", image), "a tag such as 18.4, never latest"
     if ours and "build" in SERVICES[name]:
         assert SERVICES[name]["build"]["target"] == ours[1]
 
@@ -124,6 +125,7 @@ def test_the_networks_keep_games_apart_from_everything_but_the_broker() -> None:
     }
     assert members["games"] == {"nats", "realm"}
     assert members["people"] == {"grafana"}
+    assert members["outside"] == {"models"}
     assert "realm" not in members["platform"]
     assert SERVICES["secrets"]["network_mode"] == "none"
 
@@ -147,15 +149,67 @@ def test_services_start_after_what_they_need() -> None:
     assert SERVICES["reward"]["depends_on"]["postgres"] == {"condition": "service_healthy"}
 
 
-def test_each_gpu_has_one_worker() -> None:
-    devices = [
-        device
-        for name, service in SERVICES.items()
-        if "gpu" in service.get("profiles", ())
-        for device in service["deploy"]["resources"]["reservations"]["devices"]
-    ]
-    assert all(device["capabilities"] == ["gpu"] and len(device["device_ids"]) == 1 for device in devices)
-    assert sorted(device["device_ids"][0] for device in devices) == ["0", "1"]
+GPU_WORKERS = {name: service for name, service in SERVICES.items() if "gpu" in service.get("profiles", ())}
+
+
+def setting(service: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """The variable that a worker's setting is read from, and its default."""
+    found = re.fullmatch(r"\$\{(\w+):-(.*)\}", service["environment"][f"HEARTHMIND_INFERENCE_WORKER__{name}"])
+    assert found
+    return found[1], found[2]
+
+
+def test_each_gpu_has_one_worker_that_sees_no_other() -> None:
+    numbers = {}
+    for name, service in GPU_WORKERS.items():
+        (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+        assert device["driver"] == "nvidia"
+        assert device["capabilities"] == ["gpu"]
+        (numbers[name],) = device["device_ids"]
+    assert numbers == {f"inference_worker_gpu{number}": number for number in ("0", "1", "2")}
+
+
+def test_each_gpu_has_a_role_with_a_pool_and_model_of_its_own() -> None:
+    models = read_models(ROOT / "infra/models.yaml")
+    of = {name: models[setting(service, "MODEL")[1]] for name, service in GPU_WORKERS.items()}
+    assert [of[name].role.split(", ") for name in sorted(of)] == [
+        ["strategic"], ["tactical", "combat", "economic"], ["diplomacy", "chat"]
+    ]  # fmt: skip
+    assert len({model.pool for model in of.values()}) == len(of)
+    paths = [of[name].path for name in sorted(of)]
+    assert paths[0] == paths[1] != paths[2], "the third speaks with another model"
+    for model in of.values():
+        assert isinstance(model.engine, Vllm)
+        assert not model.engine.device, "its container sees one GPU, which is number 0 there whichever it is"
+
+
+@pytest.mark.parametrize("name", ["MODEL", "POOL", "TIERS"])
+def test_what_a_gpu_serves_is_a_setting(name: str) -> None:
+    for service, number in zip(sorted(GPU_WORKERS), "012", strict=True):
+        assert setting(GPU_WORKERS[service], name)[0] == f"HEARTHMIND_GPU{number}_{name}"
+
+
+def test_another_gpu_is_one_more_entry() -> None:
+    """Workers on GPUs differ in their device and in what is set, and in nothing else."""
+    of_its_own = {"MODEL", "POOL", "TIERS"}
+
+    def shared(service: Mapping[str, Any]) -> dict[str, Any]:
+        rest = {key: value for key, value in service.items() if key not in {"environment", "deploy"}}
+        environment = {
+            key: value for key, value in service["environment"].items() if key.split("__")[-1] not in of_its_own
+        }
+        return rest | environment
+
+    first, *others = (shared(service) for service in GPU_WORKERS.values())
+    assert all(each == first for each in others)
+
+
+def test_a_worker_on_a_gpu_finds_what_was_fetched_and_asks_nobody() -> None:
+    for service in GPU_WORKERS.values():
+        assert "${HEARTHMIND_MODELS_FOLDER:-./models}:/models:ro" in service["volumes"]
+        assert service["environment"]["HF_HOME"] == "/models" == SERVICES["models"]["environment"]["HF_HOME"]
+        assert service["environment"]["HF_HUB_OFFLINE"] == "1"
+        assert service["image"] == SERVICES["models"]["image"]
 
 
 @every_service
@@ -169,7 +223,7 @@ def test_every_setting_of_ours_is_one_that_somebody_knows(name: str) -> None:
 def test_env_example_explains_every_setting_and_nothing_else() -> None:
     text = (ROOT / ".env.example").read_text()
     used = dict(re.findall(r"\$\{(\w+)(?::-([^}]*))?\}", (ROOT / "compose.yaml").read_text()))
-    explained = dict(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=(.*)$", text, re.MULTILINE))
+    explained = dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
     assert set(used) == set(explained)
     for key, default in used.items():
         if default:
@@ -181,7 +235,7 @@ def test_env_example_explains_every_setting_and_nothing_else() -> None:
 
 def test_defaults_that_are_shown_are_those_in_force() -> None:
     text = (ROOT / ".env.example").read_text()
-    for section, name, value in re.findall(r"^# HEARTHMIND_(\w+?)__(\w+)=(.*)$", text, re.MULTILINE):
+    for section, name, value in re.findall(r"^# HEARTHMIND_(\w+?)__(\w+)=(?!/minds/)(.*)$", text, re.MULTILINE):
         default = getattr(SECTIONS[section.lower()](), name.lower())
         assert value == (",".join(default) if isinstance(default, tuple) else str(default))
 
@@ -197,12 +251,13 @@ def test_the_targets_are_the_services() -> None:
     assert set(flow.SERVICES) <= targets
 
 
-def test_no_image_runs_as_root_or_brings_a_compiler() -> None:
+def test_no_image_runs_as_root_or_brings_a_compiler_but_the_one_that_compiles_kernels() -> None:
     for service in SERVICES.values():
         if "build" in service:
-            made = "".join(says(stage) for stage in stages_of(service["build"]["target"]))
-            assert "USER 10001:10001" in made
-            assert "apt-get" not in made
+            target = service["build"]["target"]
+            made = "".join(says(stage) for stage in reversed(stages_of(target)))
+            assert re.findall(r"^USER (\S+)", made, re.MULTILINE)[-1] == "10001:10001"
+            assert ("apt-get" in made) is (target == "inference_worker_gpu")
             assert "pip install" not in made
 
 

@@ -1,5 +1,6 @@
 """Settings from the environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -11,6 +12,10 @@ from hearthmind.settings import BadSetting, Broker, Flow, Telemetry, as_environm
 class Example(msgspec.Struct, frozen=True):
     share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     names: tuple[str, ...] = ("a",)
+
+
+class Filed(msgspec.Struct, frozen=True):
+    file: str = ""
 
 
 def test_defaults_are_overridden_by_the_environment() -> None:
@@ -50,3 +55,11 @@ def test_secrets_are_not_shown() -> None:
     assert shown["password"].value == "(set)"
     assert shown["password"].source == "HEARTHMIND_BROKER__PASSWORD"
     assert shown["url"].source == "default"
+
+
+def test_a_setting_that_is_called_file_is_a_name_and_one_with_file_behind_it_is_read(tmp_path: Path) -> None:
+    rewards, said = tmp_path / "rewards.yaml", tmp_path / "said"
+    rewards.write_text("castle: {}")
+    said.write_text(f"{rewards}\n")
+    assert load("filed", Filed, {"HEARTHMIND_FILED__FILE": str(rewards)}).file == str(rewards)
+    assert load("filed", Filed, {"HEARTHMIND_FILED__FILE_FILE": str(said)}).file == str(rewards)

@@ -123,6 +123,14 @@ async def test_what_never_gets_ready_says_what_it_said(tmp_path: Path) -> None:
     assert said.read_text() == "waiting for a miracle\n"
 
 
+async def test_what_needs_longer_than_the_others_gets_it(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    program = f"import time; time.sleep(0.5); open({str(here)!r}, 'w'); {FOREVER}"
+    command = python("it", program, ready=exists(here), ready_within_s=60)
+    async with Supervisor([command], tmp_path, ready_within_s=0.1) as supervisor:
+        assert supervisor.pid("it")
+
+
 async def test_what_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(EndedInVain, match=r"(?s)exit status 1\).*\nZeroDivisionError"):
         await Supervisor([python("it", "1 / 0", ready=exists(tmp_path / "never"))], tmp_path).start()

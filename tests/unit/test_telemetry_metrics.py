@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,11 +14,18 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.inference import Inferred
-from hearthmind.contracts.observation import LegalAction, Observation
+from hearthmind.contracts.observation import Event, LegalAction, Observation
 from hearthmind.flow import STREAMS, TIERS
+from hearthmind.personas import Personas
 from hearthmind.telemetry import metrics, names, trace
-from services.decision import machine
-from services.decision.machine import Act, Partition, Seen
+from hearthmind.testing.observations import an_observation
+from services.decision import breaker, deciding, machine, shedding, standing, way
+from services.decision.app import on_stranger
+from services.decision.deciding import House
+from services.decision.effects import Act, Seen
+from services.decision.history import Histories
+from services.decision.lives import Lives
+from services.decision.machine import Partition
 from services.decision.triage import parse
 
 Series = dict[frozenset[tuple[str, object]], NumberDataPoint | HistogramDataPoint]
@@ -79,6 +87,27 @@ def test_a_fallback_is_counted_by_its_class_of_reason(reader: InMemoryMetricRead
     assert list(read(reader, names.FALLBACKS)) == [frozenset(labels.items())]
 
 
+def test_what_is_shed_is_counted_by_its_class(reader: InMemoryMetricReader) -> None:
+    for priority in (1, 3, 6, 9):
+        spoken_to = an_observation(priority=priority)
+        metrics.decided(action("fallback", shedding.sheds(spoken_to, 10, 10)), "routine")
+    event = Event(**msgspec.structs.asdict(an_observation(priority=9)))
+    metrics.decided(action("fallback", shedding.sheds(event, 10, 10)), "routine")
+    metrics.decided(action("fallback", "the pool is silent"), "routine")
+    assert {dict(labels)[names.EVENT_CLASS] for labels in read(reader, names.SHED)} == set(names.EVENT_CLASSES)
+
+
+def test_a_persona_that_is_not_there_is_counted_each_time_and_told_once(
+    reader: InMemoryMetricReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = Personas((), on_stranger())
+    for persona in ("wolf", "wolf", "lamb"):
+        there.of(an_observation(persona=persona))
+    (point,) = read(reader, names.STRANGERS).values()
+    assert isinstance(point, NumberDataPoint)
+    assert (point.value, len(caplog.records)) == (3, 2)
+
+
 def test_an_action_that_was_stored_too_late_missed_its_deadline(reader: InMemoryMetricReader) -> None:
     metrics.decided(action(), "critical")
     assert not read(reader, names.MISSED)
@@ -106,7 +135,7 @@ def test_a_dropped_observation_is_counted_by_its_class_of_reason(
 
 def test_the_classes_know_every_reason_for_dropping() -> None:
     """In the decision service's own words."""
-    words = re.findall(r'Drop\([\w.]+, "([^"]+)"\)', inspect.getsource(machine))
+    words = re.findall(r'Drop\([\w.]+, "([^"]+)"', inspect.getsource(machine))
     assert {
         next((reason for start, reason in metrics.DROPS.items() if each.startswith(start)), "") for each in words
     } == {
@@ -206,28 +235,34 @@ def test_every_metric_can_be_told(reader: InMemoryMetricReader) -> None:
 
 
 def test_the_classes_know_the_words_of_the_decision_service() -> None:
-    def seen(number: int) -> Seen:
+    said = "".join(map(inspect.getsource, (way, machine, deciding, shedding, standing, breaker)))
+    assert [words for words in metrics.REASONS if f'"{words}' not in said] == []
+    assert {*metrics.REASONS.values(), metrics.OTHER} == set(names.FALLBACK_REASONS)
+
+
+def test_why_an_observation_fell_back_has_a_class() -> None:
+    def seen(number: int, now_s: float = 0.0) -> Seen:
         observation = Observation(
             id=f"d{number}",
             game="realm",
             npc=f"n{number}",
             kind="combat",
             legal_actions=(LegalAction(name="raid"),),
-            answer_within_ms=1_000,
+            answer_within_ms=10_000,
             snapshot=1,
         )
-        return Seen(observation, 1, 10.0, 0.0, 0.0, None)
+        return Seen(observation, 1, now_s + 10.0, now_s, 0.0, None)
 
     def reply(number: int, text: str = "", failed: str = "") -> Inferred:
         return Inferred(game="realm", npc=f"n{number}", decision=f"d{number}", attempt=1, text=text, failed=failed)
 
-    partition = Partition(0, 1, parse(("*=rules_scripted",), {"rules_scripted": "rules"}), 0.1, 5)
-    effects = [effect for number in range(6) for effect in partition.observed(seen(number), 0.0)]
+    house = House(parse(("*=rules_scripted",), {"rules_scripted": "rules"}), pending_max=5)
+    partition = Partition(0, 1, house, Lives(Histories(8), recalls=False))
+    effects = [effect for number in range(5) for effect in partition.observed(seen(number), 0.0)]
     effects += partition.replied(reply(0, failed="ValueError"), 1.0)
     effects += partition.replied(reply(1, text="{"), 1.0)
-    effects += partition.replied(reply(2, text='{"action":"fly"}'), 1.0)
-    effects += partition.refused(("realm", "n3", "d3"), 1, "the stream is full", 1.0)
-    effects += partition.ticked(10.0)
-    classes = {metrics.reason_class(effect.action.why) for effect in effects if isinstance(effect, Act)}
-    assert classes == set(metrics.REASONS.values())
-    assert {*classes, metrics.OTHER} == set(names.FALLBACK_REASONS)
+    effects += partition.refused(("realm", "n2", "d2"), 1, "the stream is full", 1.0)
+    effects += partition.ticked(9.97)
+    effects += partition.observed(seen(6, 10.0), 10.0)
+    classes = [metrics.reason_class(effect.action.why) for effect in effects if isinstance(effect, Act)]
+    assert classes == ["full", "engine", "unreadable", "refused", "late", "silent"]

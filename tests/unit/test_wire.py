@@ -11,8 +11,10 @@ from hearthmind.bus.wire import OBSERVATION_BYTES_MAX, decode, decode_any, encod
 from hearthmind.contracts.action import ActionChosen
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Infer, Inferred, Withdraw
+from hearthmind.contracts.memory import Recall, Recalled
 from hearthmind.contracts.observation import Event, Observation
-from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored
+from hearthmind.contracts.outcome import OutcomeObserved, OutcomesStored, ReplyRated
+from hearthmind.contracts.policy import CheckPolicy, PolicyChecked, PolicyViolated
 from hearthmind.contracts.wire import Message, Unknown
 from hearthmind.errors import HearthmindError, Malformed, TooLarge, UnknownVersion
 from hearthmind.testing.observations import an_observation, observations
@@ -28,6 +30,12 @@ KINDS: dict[str, type[Message]] = {
     "decision_made": DecisionMade,
     "outcome_observed": OutcomeObserved,
     "outcomes_stored": OutcomesStored,
+    "reply_rated": ReplyRated,
+    "recall": Recall,
+    "recalled": Recalled,
+    "check_policy": CheckPolicy,
+    "policy_checked": PolicyChecked,
+    "policy_violated": PolicyViolated,
 }
 ARCHIVED = sorted(SAMPLES.glob("*/*.json"))
 

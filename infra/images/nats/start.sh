@@ -3,7 +3,7 @@
 set -eu
 
 asked_mib=${HEARTHMIND_NATS_FILES_MIB:-8192}
-needed_mib=7744  # what the file streams of flow.py and the buckets of files may grow to, together
+needed_mib=7808  # what the file streams of flow.py and the buckets of files may grow to, together
 reserve_percent=10  # of the volume stays free
 
 free_mib=$(df -Pk /data | awk 'NR == 2 { print int($4 / 1024) }')

@@ -9,7 +9,7 @@ from types import ModuleType
 import msgspec
 
 from hearthmind import flow
-from hearthmind.contracts import action, decision, inference, observation, outcome
+from hearthmind.contracts import action, decision, inference, memory, observation, outcome, policy
 from services.command.pages.fields import Schema, first_line, in_words, meanings
 
 INTRODUCTION = """# Messages
@@ -20,7 +20,7 @@ or event on its own subject may leave it out, an outcome may not, nor an observa
 and `-`, at most 64, since they become parts of subjects. Numbers are finite; whole numbers are at most 2^53. This page is
 written by `./just reference`, and a test keeps it in step.
 """
-CONTRACTS: tuple[ModuleType, ...] = (action, decision, inference, observation, outcome)
+CONTRACTS: tuple[ModuleType, ...] = (action, decision, inference, observation, outcome, memory, policy)
 
 
 def messages_as_markdown() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from hearthmind.errors import CannotStart
-from hearthmind.models import Hf, Litellm, Model, Onnx, Rules, Vllm
+from hearthmind.models import Hf, Litellm, Model, Onnx, Policy, Rules, Vllm
 from services.inference_worker.engines import Engine
 
 PARTS: dict[type, tuple[str, str]] = {
@@ -13,6 +13,7 @@ PARTS: dict[type, tuple[str, str]] = {
     Hf: ("hf", "HfEngine"),
     Onnx: ("onnx", "OnnxEngine"),
     Litellm: ("litellm", "LitellmEngine"),
+    Policy: ("policy", "PolicyEngine"),
     Rules: ("rules", "RulesEngine"),
 }
 

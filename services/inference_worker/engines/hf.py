@@ -29,6 +29,7 @@ from hearthmind.contracts.inference import Infer
 from hearthmind.errors import CannotStart
 from hearthmind.models import Hf, Model
 from services.inference_worker.engines import Adapter, CannotServe, Generated
+from services.inference_worker.engines.files import path_of
 from services.inference_worker.engines.grammar import Grammars
 from services.inference_worker.engines.thread import Bench, Work
 from services.inference_worker.engines.words import Writing, as_text, room
@@ -77,7 +78,10 @@ class HfEngine:
         except (OSError, ValueError, RuntimeError) as error:
             await bench.close()
             said = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-            why = f"{self.model} can't be loaded from {self._model.path}: {said}; correct `path` in the models' file, or fetch it"
+            why = (
+                f"{self.model} can't be loaded from {self._model.path}: {said}; correct `path` in the models' file, or "
+            )
+            why += f"`hearthmind models fetch {self.model}`"
             raise CannotStart(why=why) from error
         self._bench = bench
 
@@ -113,7 +117,7 @@ class HfEngine:
         return self._bench
 
     def _load_model(self) -> None:
-        settings, path = self._settings, self._model.path
+        settings, path = self._settings, path_of(self._model)
         config = AutoConfig.from_pretrained(path)
         self._encodes = bool(config.is_encoder_decoder)
         kind = AutoModelForSeq2SeqLM if self._encodes else AutoModelForCausalLM
@@ -126,7 +130,7 @@ class HfEngine:
         self._load_tokenizer(config)
 
     def _load_tokenizer(self, config: Any) -> None:
-        self._tokenizer = AutoTokenizer.from_pretrained(self._model.tokenizer or self._model.path)
+        self._tokenizer = AutoTokenizer.from_pretrained(self._model.tokenizer or path_of(self._model))
         self._template = self._templated if getattr(self._tokenizer, "chat_template", None) else None
         described = self._network.generation_config
         ends = described.eos_token_id if described.eos_token_id is not None else self._tokenizer.eos_token_id

@@ -1,7 +1,7 @@
 """`litellm_…`: models on other servers: hosted providers, Ollama, anything that speaks the OpenAI protocol.
 
-The law: an answer comes from the first provider that may be asked and answers; one that fails is asked again `tries` times in
-all, then the next; nobody asks one that rests; and no key is in an error, a log or a trace.
+The law: an answer comes from the first provider that may be asked and answers; one that fails, or does not heed the schema, is
+asked `tries` times in all, then the next; nobody asks one that rests; and no key is in an error, a log or a trace.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hearthmind.errors import CannotStart, HearthmindError
 from hearthmind.models import Litellm, Model, Provider
 from services.inference_worker.engines import Adapter, CannotServe, Generated
 from services.inference_worker.engines.breaker import Breaker, Window
-from services.inference_worker.engines.providers import Busy, Failed, Unacceptable, ask_url, key_of
+from services.inference_worker.engines.heeding import problem
+from services.inference_worker.engines.providers import Busy, Failed, Unacceptable, ask_url, key_of, without
 
 AGAIN_AFTER_S = 0.2
 """Before a provider is asked again; twice as long each time, and up to as much again by chance."""
@@ -82,7 +83,6 @@ class LitellmEngine:
         if found is None:
             raise NobodyAnswers(model=self.model, why="; ".join(whys))
         self.progress += found.tokens_out
-        self.cost_usd += found.cost_usd
         return found
 
     async def load(self, adapter: Adapter) -> None:
@@ -129,6 +129,8 @@ class LitellmEngine:
         breaker.asks(time.monotonic())
         try:
             found = await ask(provider, infer, self._settings.timeout_s)
+            self.cost_usd += found.cost_usd
+            _check_heeded(found.text, infer, provider)
         except Failed:
             breaker.failed(time.monotonic())
             raise
@@ -144,6 +146,12 @@ class LitellmEngine:
     async def _by_url(self, provider: Provider, infer: Infer, timeout_s: float) -> Generated:
         assert self._session is not None
         return await ask_url(self._session, provider, infer, timeout_s)
+
+
+def _check_heeded(text: str, infer: Infer, provider: Provider) -> None:
+    """What is of no use to whoever asked is a failure of the provider: the next one may do better."""
+    if infer.answer_schema and (why := problem(text, infer.answer_schema)):
+        raise Failed(why=without(key_of(provider), why))
 
 
 def _litellm(model: str) -> Ask:

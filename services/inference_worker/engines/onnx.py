@@ -178,7 +178,7 @@ class OnnxEngine:
             try:
                 while not work.left and not work.wanted.writing.done:
                     self._step(work.wanted)
-                    if bench.more_urgent(work.urgency):
+                    if bench.more_urgent(work):
                         bench.give_back(work)
                         return
                 self._remember(work.wanted)

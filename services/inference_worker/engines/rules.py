@@ -6,6 +6,7 @@ from hearthmind import scripted
 from hearthmind.bus.wire import encode
 from hearthmind.contracts.inference import Infer
 from hearthmind.models import Model, Rules
+from hearthmind.persona import behaviour_of
 from services.inference_worker.engines import Adapter, CannotServe, Generated
 
 
@@ -27,7 +28,7 @@ class RulesEngine:
         """The scripted mind's answer, as the JSON that a model would write."""
         if infer.observation is None:
             raise CannotServe(why=f"{self.model} answers observations, and this request has only a prompt")
-        return Generated(encode(scripted.choose(infer.observation)).decode())
+        return Generated(encode(scripted.choose(infer.observation, behaviour_of(infer.behaviour))).decode())
 
     async def load(self, adapter: Adapter) -> None:
         """It has no weights to adapt."""

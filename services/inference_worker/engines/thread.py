@@ -2,7 +2,7 @@
 
 The law: each piece of work that is given in ends exactly once, with a result, an error or because its asker left; chores, such
 as loading an adapter, are done between two steps; of the rest the most urgent comes first, and of equals the one that waited
-longest.
+longest. But nothing is overtaken for ever: only by so many that came later, `OVERTAKEN_BY` for each step of urgency.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from typing import Generic, TypeVar
 
 from services.inference_worker.engines import CannotServe
 
+OVERTAKEN_BY = 8
+"""A routine answer lets some seventy critical ones go before it: far more than an engine of one thread holds at a time, so that
+among those it holds the most urgent comes first. Counted, not timed, so that it is the same for slow engines."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -23,9 +27,10 @@ R = TypeVar("R")
 class Work(Generic[T]):
     """Something that the thread is to do, and who waits for it."""
 
-    def __init__(self, wanted: T, urgency: int) -> None:
+    def __init__(self, wanted: T, place: int) -> None:
         self.wanted = wanted
-        self.urgency = urgency
+        self.place = place
+        """Lower comes first."""
         self.left = False
         """Nobody waits any more."""
         self._loop = asyncio.get_running_loop()
@@ -78,10 +83,11 @@ class Bench(Generic[T]):
 
     async def ask(self, wanted: T, urgency: int) -> object:
         """Waits until the thread has done it."""
-        work = Work(wanted, urgency)
         with self._ready:
             self._refuse_when_over()
-            heapq.heappush(self._waiting, (urgency, next(self._arrivals), work))
+            number = next(self._arrivals)
+            work = Work(wanted, number + urgency * OVERTAKEN_BY)
+            heapq.heappush(self._waiting, (work.place, number, work))
             self._ready.notify()
         return await work.result()
 
@@ -95,15 +101,15 @@ class Bench(Generic[T]):
                     taken.append(work)
         return taken
 
-    def more_urgent(self, urgency: int) -> bool:
-        """From the thread: whether something waits that comes before work of this urgency."""
+    def more_urgent(self, than: Work[T]) -> bool:
+        """From the thread: whether something waits that comes before this."""
         with self._ready:
-            return bool(self._chores) or (bool(self._waiting) and self._waiting[0][0] < urgency)
+            return bool(self._chores) or (bool(self._waiting) and self._waiting[0][0] < than.place)
 
     def give_back(self, work: Work[T]) -> None:
         """From the thread: goes on later, before its equals."""
         with self._ready:
-            heapq.heappush(self._waiting, (work.urgency, -next(self._arrivals), work))
+            heapq.heappush(self._waiting, (work.place, -next(self._arrivals), work))
 
     async def close(self) -> None:
         """Ends the thread; what waits fails."""

@@ -17,6 +17,7 @@ from hearthmind.contracts.inference import Infer
 from hearthmind.errors import CannotStart
 from hearthmind.models import Model, Vllm
 from services.inference_worker.engines import Adapter, CannotServe, Generated
+from services.inference_worker.engines.files import path_of
 from services.inference_worker.engines.grammar import grammar_of
 from services.inference_worker.engines.kin import Kin
 from services.inference_worker.engines.vllm_troubles import advice, overheard
@@ -149,7 +150,7 @@ class VllmEngine:
             adapters = {"enable_lora": True, "max_loras": places, "max_cpu_loras": places}
             adapters["max_lora_rank"] = settings.adapter_rank_max
         arguments = AsyncEngineArgs(
-            model=self._model.path,
+            model=path_of(self._model),
             tokenizer=self._model.tokenizer or None,
             dtype=settings.dtype,
             max_model_len=settings.context,

@@ -35,13 +35,16 @@ class Infer(Message, frozen=True, kw_only=True, tag="infer"):
     npc: Id
     decision: Id
     attempt: int
+    """The number of the question: the nth delivery of an observation asks 2n - 1, and 2n where it asks once more."""
     partition: int
     tier: Id
     priority: int
     pool: Id
     model: str
     observation: Observation | Event | None = None
-    """For engines that read facts rather than text: `rules_…` and, later, `policy_…`."""
+    """For engines that read facts rather than text: `rules_…` and `policy_…`."""
+    behaviour: Annotated[dict[Id, float], msgspec.Meta(max_length=8)] = {}
+    """For the same: the genes of whoever is asked; none where they are neutral."""
     prompt: tuple[Turn, ...] = ()
     """For engines that read text."""
     answer_schema: str = ""
@@ -100,11 +103,20 @@ class Inferred(Message, frozen=True, kw_only=True, tag="inferred"):
     engine_ms: float = 0.0
 
 
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """An action of a plan that is still to come."""
+
+    action: Id
+    arguments: Annotated[dict[Id, Fact], msgspec.Meta(max_length=32)] = {}
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a mind says to do, in the form that engines are asked for."""
 
     action: Id
     arguments: Annotated[dict[Id, Fact], msgspec.Meta(max_length=32)] = {}
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=8)] = ()
+    """What is to follow, where it has a plan."""
     speech: Line = ""
     reasoning: Line = ""
     confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None

@@ -58,6 +58,19 @@ class LegalAction(msgspec.Struct, frozen=True, kw_only=True):
     """For a mind that reads: what it does, and when it is a good idea."""
     appeal: float = 0.0
     """How good the game itself thinks it is; the scripted mind takes the highest."""
+    leans: Annotated[dict[Id, Annotated[float, msgspec.Meta(ge=-1, le=1)]], msgspec.Meta(max_length=8)] = {}
+    """Which behaviour genes speak for it, and how much: `{"aggression": 1, "patience": -0.5}`."""
+    contends: Id | None = None
+    """The parameter that names a thing which only one NPC can have: a coin, a door, a free spot."""
+
+
+LegalActions = Annotated[tuple[LegalAction, ...], msgspec.Meta(min_length=1, max_length=256)]
+
+
+def check_names(legal_actions: tuple[LegalAction, ...]) -> None:
+    """Raises where two have the same name, since an answer could mean either."""
+    if len({legal.name for legal in legal_actions}) < len(legal_actions):
+        raise ValueError("two legal actions have the same name")
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +92,7 @@ class Observation(Message, frozen=True, kw_only=True, tag="observation"):
     """Whose decision it is; as in the subject."""
     kind: Id
     """What sort of decision is wanted: `economic`, `combat`, `chat`, or a word of the game's own; as in the subject."""
-    legal_actions: Annotated[tuple[LegalAction, ...], msgspec.Meta(min_length=1, max_length=256)]
+    legal_actions: LegalActions
     """What the game promises to accept in answer, within the bounds."""
     answer_within_ms: Annotated[int, msgspec.Meta(ge=1, le=300_000)]
     """How long the game waits, counted from the moment at which the broker has stored this."""
@@ -95,10 +108,13 @@ class Observation(Message, frozen=True, kw_only=True, tag="observation"):
     """The game's own JSON, passed through."""
     texts: Annotated[tuple[Heard, ...], msgspec.Meta(max_length=64)] = ()
     """What players said, apart from the state, so that it is known to be theirs."""
+    persona: Id | None = None
+    """Who the NPC is, where the game says so; otherwise the platform's own list of personas does."""
+    scene: Id | None = None
+    """Where several NPCs are together, so that not all of them answer the same words."""
 
     def __post_init__(self) -> None:
-        if len({legal.name for legal in self.legal_actions}) < len(self.legal_actions):
-            raise ValueError("two legal actions have the same name")
+        check_names(self.legal_actions)
 
 
 class Event(Observation, frozen=True, kw_only=True, tag="event"):

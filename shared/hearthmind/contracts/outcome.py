@@ -1,11 +1,11 @@
-"""Game → reward: what came of an action; and reward → game: which outcomes are stored."""
+"""Game → reward: what came of an action, and what players thought of it; reward → game: which outcomes are stored."""
 
 from typing import Annotated
 
 import msgspec
 
 from .observation import Event, Observation
-from .wire import Fact, Id, Line, Message, nothing
+from .wire import Fact, Id, Line, Message, Word, nothing
 
 PLATFORM, CLIENT = "platform", "client"
 """Whose action was executed: the platform's, or the legal fallback of the client library."""
@@ -41,6 +41,10 @@ class OutcomeObserved(Message, frozen=True, kw_only=True, tag="outcome_observed"
     game_time: float = 0.0
     """When, by the game's own clock."""
     episode: Id = "main"
+    opponent: Word | None = None
+    """Whom it was done to or with: an NPC's id, or the game's own name for a player."""
+    related: Annotated[tuple[Id, ...], msgspec.Meta(max_length=32)] = ()
+    """Earlier decisions that this one answers: the attack that it strikes back for, the offer that it takes up."""
     observation: Observation | Event | None = None
     """What was seen, where the platform never answered and so cannot know it."""
 
@@ -50,3 +54,19 @@ class OutcomesStored(Message, frozen=True, kw_only=True, tag="outcomes_stored"):
 
     game: Id
     decisions: tuple[Id, ...]
+    rewards: dict[Id, float] = {}
+    """What those of them were worth that became experiences at once."""
+
+
+class ReplyRated(Message, frozen=True, kw_only=True, tag="reply_rated"):
+    """What somebody thought of what an NPC said or did. The last word of each rater about a decision counts."""
+
+    decision: Id
+    game: Id
+    npc: Id
+    rater: Word
+    """Who, in the game's own words; one voice each."""
+    score: Annotated[float, msgspec.Meta(ge=-1, le=1)]
+    """From -1, bad, to 1, good."""
+    about: Id = "reply"
+    """What was rated: the `reply`, or the game's own word, such as `company` or `help`."""

@@ -77,6 +77,8 @@ class Command:
     """Run once it is ready, after each start; only then it counts as ready."""
     until_unwell: Callable[[], Awaitable[str]] | None = None
     """Run beside it as soon as it is ready; returns why it has to be started again."""
+    ready_within_s: float | None = None
+    """How long a start may take; None: as long as the supervisor gives to all."""
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 10.0
     kill_signal: signal.Signals = signal.SIGKILL
@@ -151,7 +153,7 @@ class Supervisor:
         """Waits until it is ready, as another process than `other_than`: give the pid that was just killed."""
         kept = self._kept[name]
         try:
-            async with asyncio.timeout(self.ready_within_s):
+            async with asyncio.timeout(kept.ready_within_s):
                 await kept.until_ready(other_than)
         except TimeoutError:
             raise kept.not_ready() from None
@@ -180,7 +182,7 @@ class _Kept:
     def __init__(self, command: Command, output: Output, say: Callable[[str], None], ready_within_s: float) -> None:
         self.command = command
         self.output = output
-        self.ready_within_s = ready_within_s
+        self.ready_within_s = command.ready_within_s or ready_within_s
         self.task: asyncio.Task[None] | None = None
         self.pid: int | None = None
         self.starts = 0

@@ -46,6 +46,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
     messages: int
     bytes: int
+    first_seq: int
     first_ts: str
     last_seq: int
 
@@ -159,6 +160,25 @@ class Backlog:
         return max(0.0, now_s - self._seen[0][0]) if self._seen else 0.0
 
 
+class Unread:
+    """How many messages left a stream before its readers had them: as many as lay there unread when they were gone.
+
+    A reader that was told to pass over them is not seen to have missed them; so the time between two readings counts.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._gone = 0
+
+    def take(self, gone: int, done: int) -> int:
+        """Takes note of up to where the stream has let go, and its readers are through; returns how many there were so far."""
+        if gone < self._gone:
+            self._gone = 0  # made anew
+        self.total += max(0, gone - max(done, self._gone))
+        self._gone = gone
+        return self.total
+
+
 Values = list[tuple[float, dict[str, str]]]
 
 
@@ -198,12 +218,15 @@ class Watch:
         self._every_s = settings.every_s
         self._reading: Reading | None = None
         self._ages: Values = []
+        self._unread: Values = []
+        self._missed: defaultdict[str, Unread] = defaultdict(Unread)
         self._backlogs: defaultdict[str, Backlog] = defaultdict(Backlog)
 
     def measure(self) -> None:
         """Registers the metrics."""
         metrics.watch(names.BROKER_UP, lambda: [(float(self._reading is not None), {})])
         metrics.watch(names.QUEUE_AGE, lambda: self._ages if self._reading else [])
+        metrics.watch(names.STREAM_UNREAD, lambda: self._unread if self._reading else [])
         for name, values in MEASURES.items():
             metrics.watch(name, lambda values=values: values(self._reading) if self._reading else [])  # type: ignore[misc]
 
@@ -224,6 +247,11 @@ class Watch:
             (self._age_s(reading, stream, detail), _in(stream))
             for stream, detail in reading.details()
             if stream.name in QUEUES
+        ]
+        self._unread = [
+            (self._missed[stream.name].take(detail.state.first_seq - 1, detail.done), _in(stream))
+            for stream, detail in reading.details()
+            if _keeps(stream)
         ]
         self._reading = reading
 

@@ -35,7 +35,13 @@ REASONS = {
     "the answer is not legal": "illegal",
     "no engine could be asked": "refused",
     "no engine answered in time": "late",
-    "decisions wait for an engine already": "full",
+    "shed": "full",
+    "the pool is silent": "silent",
+    "over budget": "budget",
+    "the policy forbids it": "policy",
+    "it is frozen": "frozen",
+    "it is banned": "banned",
+    "somebody else took it first": "taken",
 }
 """Classes of reasons, by how the decision service's words for them begin."""
 
@@ -114,7 +120,10 @@ def decided(action: ActionChosen, tier: str, *, is_late: bool = False) -> None:
     took_s = (stages.get("bus", 0.0) + stages.get("decide", 0.0)) / 1000
     observe(names.DECISION_DURATION, took_s, {names.TIER: tier, names.SOURCE: action.source})
     if action.source == FALLBACK:
-        count(names.FALLBACKS, 1, {names.REASON: reason_class(action.why), names.TIER: tier})
+        reason = reason_class(action.why)
+        count(names.FALLBACKS, 1, {names.REASON: reason, names.TIER: tier})
+        if reason == "full":
+            count(names.SHED, 1, {names.EVENT_CLASS: action.why.rpartition(" ")[2]})
     if is_late:
         count(names.MISSED, 1, {names.REASON: "action"})
 

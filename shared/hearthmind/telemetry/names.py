@@ -76,6 +76,8 @@ WHY = "hearthmind.why"
 """Why the fallback answered, in words. Spans only."""
 REASON = "hearthmind.reason"
 """The same as one of a few classes."""
+EVENT_CLASS = "hearthmind.event.class"
+"""What is shed together: routine, social, strategic, event or critical."""
 ATTEMPT = "hearthmind.attempt"
 """Which try at the decision. Spans only."""
 PARTITION = "hearthmind.partition"
@@ -88,7 +90,19 @@ STORAGE = "hearthmind.storage"
 """Where the broker keeps streams: `memory` or `file`."""
 
 METRIC_LABELS = frozenset(
-    {GAME, KIND, TIER, SOURCE, REASON, STREAM, STORAGE, CACHE_RESULT, GEN_AI_RESPONSE_MODEL, GEN_AI_TOKEN_TYPE}
+    {
+        GAME,
+        KIND,
+        TIER,
+        SOURCE,
+        REASON,
+        EVENT_CLASS,
+        STREAM,
+        STORAGE,
+        CACHE_RESULT,
+        GEN_AI_RESPONSE_MODEL,
+        GEN_AI_TOKEN_TYPE,
+    }
 )
 """What a metric may be split by: closed or configured sets only. A million NPCs are one number, never a million series."""
 
@@ -97,10 +111,15 @@ METRIC_LABELS = frozenset(
 OTHER = "other"
 """Where a label's value is none of those that are told apart."""
 
-FALLBACK_REASONS = ("engine", "unreadable", "illegal", "refused", "late", "full", OTHER)
+FALLBACK_REASONS = (
+    *("engine", "unreadable", "illegal", "refused", "late", "full", "silent"),
+    *("budget", "policy", "frozen", "banned", "taken", OTHER),
+)
 DROP_REASONS = ("late", "newer", "twice", OTHER)
 REFUSED_REASONS = ("late", "refused", "unknown", "engine", OTHER)
 CACHE_RESULTS = ("here", "elsewhere", "shared", "missed")
+INCOMPLETE_REASONS = ("detail", "decision")
+EVENT_CLASSES = ("routine", "social", "strategic", "event", "critical")
 MISSED_REASONS = ("observation", "action", "unstored")
 
 BROKER_WATCH = "broker_watch"
@@ -127,11 +146,17 @@ class Metric:
 DECISIONS = "hearthmind.decisions"
 FALLBACKS = "hearthmind.fallbacks"
 MISSED = "hearthmind.deadlines.missed"
+SHED = "hearthmind.shed"
+STRANGERS = "hearthmind.personas.unknown"
 DECISION_DURATION = "hearthmind.decision.duration"
 DROPPED = "hearthmind.observations.dropped"
 LOST = "hearthmind.experience.lost"
 DEAD_LETTERS = "hearthmind.dead_letters"
 EXPERIENCES = "hearthmind.experiences"
+INGESTION_BACKLOG = "hearthmind.ingestion.backlog"
+INGESTION_LAG = "hearthmind.ingestion.lag"
+INCOMPLETE = "hearthmind.experiences.incomplete"
+LOOKED_BACK = "hearthmind.experiences.looked_back"
 REFUSED = "hearthmind.publishes.refused"
 DENIALS = "hearthmind.denials"
 TOKENS = "gen_ai.client.token.usage"
@@ -144,6 +169,7 @@ BROKER_UP = "hearthmind.broker.up"
 QUEUE_DEPTH = "hearthmind.queue.depth"
 QUEUE_AGE = "hearthmind.queue.age"
 STREAM_STORED = "hearthmind.stream.stored"
+STREAM_UNREAD = "hearthmind.stream.unread"
 STREAM_SIZE = "hearthmind.stream.size"
 STREAM_SIZE_MAX = "hearthmind.stream.size.max"
 BROKER_STORAGE = "hearthmind.broker.storage"
@@ -173,6 +199,19 @@ METRICS = {
         "actions that the fallback chose, and why",
         _DECISION,
         {TIER: TIERS, REASON: FALLBACK_REASONS},
+    ),
+    SHED: Metric(
+        "counter",
+        "{decision}",
+        "decisions that were not put to a model, since too many waited for one: what is worth least goes first",
+        _DECISION,
+        {EVENT_CLASS: EVENT_CLASSES},
+    ),
+    STRANGERS: Metric(
+        "counter",
+        "{observation}",
+        "observations that name a persona which is not there: they are answered as nobody's",
+        _DECISION,
     ),
     MISSED: Metric(
         "counter",
@@ -221,6 +260,24 @@ METRICS = {
         {TIER: TIERS, REASON: REFUSED_REASONS},
     ),
     EXPERIENCES: Metric("counter", "{experience}", "outcomes that became experiences", _REWARD, {GAME: ()}),
+    INGESTION_BACKLOG: Metric(
+        "gauge", "{message}", "messages that waited for the reward service when it last took some", _REWARD
+    ),
+    INGESTION_LAG: Metric("histogram", "s", "from the broker's storing a message to its being in Postgres", _REWARD),
+    INCOMPLETE: Metric(
+        "total",
+        "{experience}",
+        "experiences that something is lost of for good, as Postgres has counted them: the `detail` of their decision, "
+        "or the whole `decision`",
+        _REWARD,
+        {REASON: INCOMPLETE_REASONS},
+    ),
+    LOOKED_BACK: Metric(
+        "counter",
+        "{experience}",
+        "experiences of which it was seen what they led to, again perhaps",
+        _REWARD,
+    ),
     LOST: Metric("counter", "{message}", "details of decisions that the broker had no room for", _DECISION),
     DEAD_LETTERS: Metric("counter", "{message}", "messages that could not be processed", SERVICES, _BY_STREAM),
     REFUSED: Metric("counter", "{message}", "publishes that a full stream refused", SERVICES, _BY_STREAM),
@@ -230,6 +287,9 @@ METRICS = {
     QUEUE_DEPTH: Metric("gauge", "{message}", "messages that somebody still has to process", _WATCH, _BY_QUEUE),
     QUEUE_AGE: Metric("gauge", "s", "how long the oldest of them has waited", _WATCH, _BY_QUEUE),
     STREAM_STORED: Metric("total", "{message}", "messages that a stream has taken", _WATCH, _BY_STREAM),
+    STREAM_UNREAD: Metric(
+        "total", "{message}", "messages that left a stream before its reader had them, at most", _WATCH, _BY_STREAM
+    ),
     STREAM_SIZE: Metric("gauge", "By", "what a stream holds", _WATCH, _BY_STREAM),
     STREAM_SIZE_MAX: Metric("gauge", "By", "what it may hold", _WATCH, _BY_STREAM),
     BROKER_STORAGE: Metric("gauge", "By", "what all streams hold together", _WATCH, _BY_STORAGE),

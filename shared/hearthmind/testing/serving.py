@@ -15,6 +15,9 @@ from hearthmind.embedded.processes import Command, spawn
 from hearthmind.process import READY_FILE, Serve
 from hearthmind.testing.waiting import until
 
+STARTS_WITHIN_S = 600.0
+"""A model is loaded for minutes where much else runs; a process that ends is noticed at once."""
+
 
 @asynccontextmanager
 async def serving(serve: Serve, folder: Path, **environment: str) -> AsyncIterator[None]:
@@ -39,7 +42,7 @@ async def process(module: str, folder: Path, **environment: str) -> AsyncIterato
         command = Command(module, (sys.executable, "-m", module), {**environment, READY_FILE: str(ready)})
         started = await spawn(command, log.fileno())
     try:
-        await until(lambda: ready.exists() or started.returncode is not None, within_s=60)
+        await until(lambda: ready.exists() or started.returncode is not None, STARTS_WITHIN_S)
         yield started
     finally:
         if started.returncode is None:

@@ -11,7 +11,7 @@ import pytest
 from realm.events import DRAW
 from realm.log import replay
 from realm.play import Turn, play
-from realm.sight import COMBAT, ECONOMIC, STRATEGIC
+from realm.sight import COMBAT, DIPLOMACY, ECONOMIC, STRATEGIC
 from realm.world import World
 
 from ..minds import Mind, Told, anything
@@ -73,6 +73,23 @@ def facts_of(told: Told) -> set[str]:
     return by_action.get(action, STANDING)
 
 
+def test_who_strikes_back_or_answers_an_offer_names_what_it_answers(played: Played) -> None:
+    by_decision = {told.decision.id: told for told in played.mind.told}
+    kinds = set()
+    for told in played.mind.told:
+        assert told.opponent == (None if told.facts.get("opponent", "nobody") == "nobody" else told.facts["opponent"])
+        assert told.decision.id not in told.related
+        for earlier in (by_decision[each] for each in told.related):
+            assert (earlier.decision.npc, earlier.opponent) == (told.opponent, told.decision.npc)
+            assert earlier.game_time <= told.game_time
+            kinds.add(earlier.decision.kind)
+    answers = [
+        told for told in played.mind.told if told.decision.action in ("accept", "refuse") and "treaty" in told.facts
+    ]
+    assert all(len(told.related) == 1 for told in answers)
+    assert kinds >= {DIPLOMACY}
+
+
 def test_the_facts_are_those_that_rewards_are_made_of(played: Played) -> None:
     for told in played.mind.told:
         assert told.facts.keys() == facts_of(told), told.decision.action
@@ -90,8 +107,10 @@ def test_success_is_what_the_world_says(played: Played) -> None:
 
 def test_building_shows_in_its_own_outcome(played: Played) -> None:
     fields = {"woodcutter", "clay_pit", "iron_mine", "farm"}
+    stormed = {(told.facts["target"], told.game_time) for told in played.mind.told if told.facts.get("razed")}
     for told in played.mind.told:
-        if told.decision.arguments.get("what") in fields:
+        was_stormed = (told.facts.get("village"), told.game_time) in stormed
+        if told.decision.arguments.get("what") in fields and not was_stormed:
             assert told.facts["production_after"] > told.facts["production_before"]  # type: ignore[operator]
 
 

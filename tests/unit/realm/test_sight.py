@@ -186,7 +186,7 @@ def test_answers_become_orders() -> None:
     assert as_order(world, sight(ECONOMIC), "build", {"what": "farm"}) == Build(1, 1, 3)
     rider = TROOPS[world.players.tribe[1]][2]
     assert as_order(world, sight(ECONOMIC), f"train_{rider}", {"amount": 2}) == Train(1, 1, 2, 2)
-    arguments: dict[str, Fact] = {"target": "v00002", rider: 3, "predicted": "win", "depart_in_h": 4}
+    arguments: dict[str, Fact] = {"target": "v00002", rider: 3, "predicted": "win", "depart_at": "04:00"}
     order = March(1, 1, ATTACK, 2, 4, (0, 0, 3, 0, 0, 0))
     assert as_order(world, sight(COMBAT), "attack", arguments) == order
     evade = as_order(world, sight(TACTICAL), "evade", {"hours": 2})
