@@ -2,10 +2,11 @@
 
     python benchmarks/selfplay_leduc.py [--minutes 10] [--seeds 1] [--only ppo cfr nfsp] [--out benchmarks/results]
 
-Each gets the machine for itself and the same minutes; what counts is OpenSpiel's exact exploitability, in antes, of the way to
-play that it would hand over: the averaged network, the average policy, the network of average play. CFR walks the whole tree
-and is no competitor but the mark; NFSP learns from play like ours, with the settings of OpenSpiel's own example for Leduc.
-Measuring is not counted as time of CFR and NFSP, and is of ours.
+Each gets as many cores (`--threads`) and the same minutes; what counts is OpenSpiel's exact exploitability, in antes, of the way
+to play that it would hand over: the averaged network, the average policy, the network of average play. CFR walks the whole
+tree and is no competitor but the mark; NFSP learns from play like ours, with the settings of OpenSpiel's own example for Leduc.
+Measuring is not counted as time of CFR and NFSP, and is of ours. Those that are not asked for stay as they were measured before.
+OpenSpiel's NFSP needs one library more: `pip install dm-tree`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import msgspec
 import numpy as np
 import pyspiel
 import torch
+from open_spiel.python.algorithms.get_all_states import get_all_states
 
 from services.selfplay.exploit import exploitability
 from services.selfplay.ppo import Progress, train
@@ -95,17 +98,22 @@ def nfsp(minutes: float, seed: int) -> Curve:
 
 
 def nfsp_exploitability(agents: list[Any]) -> float:
-    tree = tree_of("leduc")
-    features = np.zeros((len(tree.tokens), 30), np.float32)
-    for row, tokens in enumerate(tree.tokens):
-        features[row, tokens[tokens > 0] - 1] = 1
+    tree, told = tree_of("leduc"), features()
     probabilities = np.zeros(tree.legal.shape, np.float32)
     for seat, agent in enumerate(agents):
         with torch.inference_mode():
-            logits = agent._avg_network(torch.from_numpy(features)).masked_fill(~torch.from_numpy(tree.legal), -1e9)
+            logits = agent._avg_network(told).masked_fill(~torch.from_numpy(tree.legal), -1e9)
         mine = tree.viewer == seat
         probabilities[mine] = torch.softmax(logits, -1).numpy()[mine]
     return exploitability("leduc", probabilities)
+
+
+@cache
+def features() -> torch.Tensor:
+    """What OpenSpiel tells of each view [V, F]."""
+    states = get_all_states(pyspiel.load_game("leduc_poker"), include_terminals=False).values()
+    told = {state.information_state_string(): state.information_state_tensor() for state in states}
+    return torch.tensor([told[key] for key in tree_of("leduc").keys])
 
 
 def timed(name: str, seed: int, minutes: float, work: Callable[[], object], look: Callable[[], float]) -> Curve:
@@ -155,9 +163,12 @@ def main() -> None:
     asked.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     told = asked.parse_args()
     torch.set_num_threads(told.threads)
-    curves = {name: [LEARNERS[name](told.minutes, seed) for seed in range(told.seeds)] for name in told.only}
     told.out.mkdir(parents=True, exist_ok=True)
-    (told.out / "selfplay_leduc.json").write_text(json.dumps(curves))
+    kept = told.out / "selfplay_leduc.json"
+    curves: dict[str, list[Curve]] = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in told.only:
+        curves[name] = [LEARNERS[name](told.minutes, seed) for seed in range(told.seeds)]
+        kept.write_text(json.dumps(curves))
     draw(curves, told.out / "selfplay_leduc.svg")
     print("| learner | best | at the end | below 0.1 after |")
     print("| --- | --- | --- | --- |")

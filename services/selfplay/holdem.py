@@ -15,7 +15,7 @@ import numpy as np
 
 from hearthmind.errors import Refused
 from services.selfplay import tokens
-from services.selfplay.cards import below, draw, key_of
+from services.selfplay.cards import DECK, below, draw, key_of
 from services.selfplay.compiled import compiled
 from services.selfplay.pots import expect, settle
 from services.selfplay.rules import (
@@ -35,7 +35,8 @@ from services.selfplay.tables import Bool, Float32, Int8, Int16, Int64
 
 FOLDS, CHECKS, CALLS, RAISES = 0, 1, 2, 3  # actions; from RAISES on by size, and the last one is all-in
 ILLEGAL = -2
-CARDS_KEY, STACKS_KEY, EQUITY_KEY = 0, 1, 2
+CARDS_KEY, STACKS_KEY, EQUITY_KEY, OUTLOOK_KEY = 0, 1, 2, 3
+GUESSED = 16  # boards behind an outlook
 
 
 class BadGame(Refused):
@@ -83,6 +84,7 @@ class Holdem:
         self.tokens_max = tokens.tokens_max(self.players)
         self.lead = tokens.lead(self.players)
         self.vocabulary = tokens.VOCABULARY
+        self.outlooks = 2
         self.raises = np.array(self.game.raises, np.int64)
         self.number = np.zeros(count, np.int64)
         self.finished = np.zeros(count, np.bool_)
@@ -101,6 +103,10 @@ class Holdem:
     def legal(self, mask: Bool, actor: Int8) -> None:
         """Fills legal actions and the seat to act, for players who need no tokens."""
         _legal_all(self.records, self.raises, mask, actor)
+
+    def foresee(self, outlook: Float32) -> None:
+        """Fills in what whoever is to act wins if nobody bets any more: by the board that will come, and on average."""
+        _foresee_all(self.records, records(1), self.number, self.seed, outlook)
 
     def step(self, action: Int8) -> None:
         """Plays one action at every table; a finished hand is paid out and the next one dealt."""
@@ -210,6 +216,19 @@ def _legal_all(records: Records, raises: Int64, mask: Bool, actor: Int8) -> None
         t = records[at]
         legal_at(t, raises, mask[at])
         actor[at] = (t.button + 1 + t.actor) % t.players
+
+
+@compiled
+def _foresee_all(records: Records, scratch: Records, number: Int64, seed: int, outlook: Float32) -> None:
+    won = np.empty(SEATS, np.int64)
+    for at in range(len(records)):
+        place, paid = records[at].actor, records[at].paid[records[at].actor]
+        scratch[0] = records[at]
+        settle(scratch[0], won)
+        outlook[at, 0] = (won[place] - paid) / records[at].big
+        scratch[0] = records[at]
+        boards = expect(scratch[0], key_of(seed, at, number[at], OUTLOOK_KEY), won, GUESSED, DECK)
+        outlook[at, 1] = (won[place] / boards - paid) / records[at].big
 
 
 @compiled

@@ -1,6 +1,7 @@
 """Whom the network plays: mostly itself, and at some tables earlier selves and scripted opponents.
 
-So it doesn't run in circles, and learns what to do about play that is worse than its own.
+So it doesn't run in circles, and learns what to do about play that is worse than its own. At half of those tables it sits at
+every other seat, at the other half alone among guests of one kind, as when it is measured.
 
 Members are kept as files, so that a run that is resumed meets the same ones.
 """
@@ -18,7 +19,7 @@ from services.selfplay.model import Network
 from services.selfplay.players import NetworkPlayer, Player
 from services.selfplay.rollout import LEARNER
 from services.selfplay.settings import Settings
-from services.selfplay.tables import Int8
+from services.selfplay.tables import Int8, Int64
 
 FIXED = -1
 MEMBER = "member_{step}.safetensors"
@@ -58,7 +59,7 @@ class League:
     def seat(self, learner: Player, game: Game, count: int, dice: np.random.Generator) -> tuple[list[Player], Int8]:
         """The players of an iteration, the learner first, and who of them sits where: [N, P]."""
         if self.settings.against:
-            return [learner, self._fixed()], alternating(count, game.players, np.ones((count, game.players), np.int8))
+            return [learner, self._fixed()], seated(game.players, np.ones(count, np.int8), np.full(count, 2))
         wanted = self.settings.league
         self._players = {step: member for step, member in self._players.items() if step in self.steps}
         selves = [self._player(step) for step in self._drawn(dice)]
@@ -69,8 +70,8 @@ class League:
         for share, guests in ((wanted.selves, selves), (wanted.scripted, scripted)):
             tables = round(share * count) if guests else 0
             here = seating[begin : begin + tables]
-            drawn = dice.integers(first, first + max(len(guests), 1), (tables, game.players))
-            here[:] = alternating(tables, game.players, drawn.astype(np.int8))
+            drawn = dice.integers(first, first + max(len(guests), 1), tables)
+            here[:] = seated(game.players, drawn.astype(np.int8), dice.choice((2, game.players), tables))
             first, begin = first + len(guests), begin + tables
         return [learner, *selves, *scripted], seating
 
@@ -94,7 +95,7 @@ class League:
         return self.folder / MEMBER.format(step=step)
 
 
-def alternating(tables: int, seats: int, guests: Int8) -> Int8:
-    """Every other seat is the learner's, another one at each table; the rest are the guests'."""
-    place = np.arange(seats)[None, :] + np.arange(tables)[:, None]
-    return np.where(place % 2 == 0, np.int8(LEARNER), guests)
+def seated(seats: int, guest: Int8, gap: Int64) -> Int8:
+    """Every so many seats (`gap`) one is the learner's, another one at each table; all others are the same guest's."""
+    place = np.arange(seats)[None, :] + np.arange(len(guest))[:, None]
+    return np.where(place % gap[:, None] == 0, np.int8(LEARNER), guest[:, None])

@@ -7,6 +7,8 @@ only for the first token, which both heads read.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,8 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many tokens every row begins with that are read as one: of hold'em all but what has happened."""
     value_unit: float = 1.0
     """What the value head counts in; about the spread of the payoffs, so that it learns numbers around one."""
+    outlooks: int = 0
+    """How many guesses of somebody who sees everything the value is made of, besides what the player sees."""
 
 
 PRESETS = {
@@ -41,9 +45,10 @@ PRESETS = {
     "small": {"d_model": 128, "layers": 4, "heads": 4},
     "quick": {"d_model": 64, "layers": 3, "heads": 4},
     "tiny": {"d_model": 32, "layers": 2, "heads": 2},
+    "table": {"d_model": 64, "layers": 0, "heads": 1},
 }
-"""large is 14.6 million parameters, small 0.8 million and for CPUs, quick 0.2 million
-and for a first look, tiny 30,000 and for the smallest games."""
+"""large is 14.6 million parameters, small 0.8 million and for CPUs, quick 0.2 million and for a first look, tiny 30,000. table is
+for games so small that each thing that is seen has a token of its own: it learns of each by itself."""
 
 
 def preset(name: str) -> dict[str, int]:
@@ -100,7 +105,7 @@ class Network(nn.Module):
         self.layers = nn.ModuleList(Layer(shape.d_model, shape.heads) for _ in range(shape.layers))
         self.before_heads = nn.LayerNorm(shape.d_model)
         self.policy = nn.Linear(shape.d_model, shape.actions)
-        self.worth = nn.Linear(shape.d_model, 1)
+        self.worth = nn.Linear(shape.d_model, 1 + shape.outlooks)
         nn.init.normal_(self.meaning.weight, std=0.5)
         nn.init.normal_(self.policy.weight, std=0.01)
         nn.init.normal_(self.worth.weight, std=0.01)
@@ -109,7 +114,7 @@ class Network(nn.Module):
                 nn.init.normal_(weight, std=0.5 * (shape.d_model * shape.layers) ** -0.5)
 
     def forward(self, tokens: Tensor, legal: Tensor) -> tuple[Tensor, Tensor]:
-        """The log-probabilities [B, A] of the actions, the illegal ones hopeless, and the value [B] in the game's unit."""
+        """The log-probabilities [B, A] of the actions, the illegal ones hopeless, and the worth [B, 1 + K] for `valued`."""
         lead = self.shape.lead
         x = self.meaning(tokens) + self.place[: tokens.shape[1]]
         x = torch.cat(((x[:, :lead] * self.role).sum(1, keepdim=True), x[:, lead:]), 1)
@@ -118,12 +123,22 @@ class Network(nn.Module):
             x = layer(x, present, x.shape[1] if number < len(self.layers) else 1)
         read = self.before_heads(x[:, 0])
         logits = self.policy(read).float().masked_fill(~legal, ILLEGAL)
-        return functional.log_softmax(logits, -1), self.worth(read).float().squeeze(-1) * self.shape.value_unit
+        worth = self.worth(read).float()
+        worth = torch.cat((worth[:, :1] * self.shape.value_unit, worth[:, 1:]), 1)
+        return functional.log_softmax(logits, -1), worth
 
     @property
     def parameters_count(self) -> int:
         """How many numbers it has learned."""
         return sum(weight.numel() for weight in self.parameters())
+
+
+def valued(worth: Any, outlook: Any) -> Any:
+    """The values [B], in the game's unit, of `worth` [B, 1 + K]: what can be seen, and how much each guess [B, K] of what is
+    hidden counts here. A network that was told fewer guesses, or none, takes as many as it knows.
+    """
+    known = worth.shape[1] - 1
+    return worth[:, 0] + (worth[:, 1:] * outlook[:, :known]).sum(1)
 
 
 def shortened(tokens: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Random:
         """Everything legal is equally likely."""
         del tables, rows, tokens
         odds = np.where(legal, -np.log(legal.sum(1, keepdims=True)), NEVER)
-        return odds.astype(np.float32), np.zeros(len(legal), np.float32)
+        return odds.astype(np.float32), np.zeros((len(legal), 1), np.float32)
 
 
 class AlwaysCall:
@@ -75,7 +75,7 @@ def certain(actions: Int64, legal: Bool) -> tuple[Float32, Float32]:
     """Weights that leave no choice."""
     odds = np.full(legal.shape, NEVER, np.float32)
     odds[np.arange(len(legal)), actions] = 0
-    return odds, np.zeros(len(legal), np.float32)
+    return odds, np.zeros((len(legal), 1), np.float32)
 
 
 @compiled

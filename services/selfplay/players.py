@@ -22,7 +22,7 @@ class Player(Protocol):
     """Somebody at the tables."""
 
     def weigh(self, tables: Tables, rows: Int64, tokens: Int16, legal: Bool) -> tuple[Float32, Float32]:
-        """Log-probabilities [B, A] and values [B] for these `rows` of the tables, where it is to act."""
+        """Log-probabilities [B, A] and what it is worth [B, 1 + K] for these `rows` of the tables, where it is to act."""
         ...
 
 
@@ -65,12 +65,13 @@ class NetworkPlayer:
 
     @torch.inference_mode()
     def ask(self, tokens: Int16, legal: Bool) -> tuple[Float32, Float32]:
-        """Log-probabilities [B, A] and values [B] of any rows."""
-        weighed, worth = np.empty(legal.shape, np.float32), np.empty(len(legal), np.float32)
+        """Log-probabilities [B, A] and what it is worth [B, 1 + K] of any rows."""
+        weighed = np.empty(legal.shape, np.float32)
+        worth = np.empty((len(legal), 1 + self.network.shape.outlooks), np.float32)
         for part in by_length(tokens, self._device.type):
             seen = shortened(torch.from_numpy(tokens[part].astype(np.int32))).to(self._device)
-            log_probabilities, values = self.network(seen, torch.from_numpy(legal[part]).to(self._device))
-            weighed[part], worth[part] = log_probabilities.cpu().numpy(), values.cpu().numpy()
+            log_probabilities, worths = self.network(seen, torch.from_numpy(legal[part]).to(self._device))
+            weighed[part], worth[part] = log_probabilities.cpu().numpy(), worths.cpu().numpy()
         return weighed, worth
 
 

@@ -15,7 +15,8 @@ from services.selfplay.ranks import bit_of, strength
 from services.selfplay.rules import SEATS, Table
 from services.selfplay.tables import Int64
 
-SAMPLES = 400  # boards that are drawn for an all-in before the flop; later ones are counted out
+SAMPLES = 400  # boards that are drawn for an all-in before the flop
+COUNTED = 45 * 44 // 2  # as many or fewer boards are counted out: all that can come after a flop
 BOARD = 5
 
 Words = npt.NDArray[np.uint64]
@@ -125,10 +126,11 @@ def next_level(t: Table, places: int, below: int) -> int:
 
 
 @compiled
-def expect(t: Table, key: np.uint64, total: Int64) -> int:
-    """Sums what each place gets over the boards that can still come after an all-in, and says over how many.
+def expect(t: Table, key: np.uint64, total: Int64, samples: int = SAMPLES, counted: int = COUNTED) -> int:
+    """Sums what each place gets over the boards that can still come if nobody bets any more, and says over how many.
 
-    With a flop all of them are counted out; before it, `SAMPLES` are drawn. Folded cards can't come, as they have been dealt.
+    Where that are no more than `counted`, it is over all of them; else `samples` are drawn. Folded cards can't come, as they
+    have been dealt.
     """
     seen = (0, 3, 4, 5)[t.street]
     won = np.empty(SEATS, np.int64)
@@ -146,7 +148,7 @@ def expect(t: Table, key: np.uint64, total: Int64) -> int:
     for at in range(2 * t.players, 2 * t.players + seen):
         dealt |= np.uint64(1) << np.uint64(t.cards[at])
         board |= bit_of(t.cards[at])
-    boards = boards_after(board, dealt, BOARD - seen, key)
+    boards = boards_after(board, dealt, BOARD - seen, key, samples, counted)
     for each in boards:
         won[:] = returned
         rank_all(t, each, strengths)
@@ -156,19 +158,19 @@ def expect(t: Table, key: np.uint64, total: Int64) -> int:
 
 
 @compiled
-def boards_after(board: np.uint64, dealt: np.uint64, missing: int, key: np.uint64) -> Words:
-    """The whole boards that this one can become: all of them where one or two cards are missing, else a sample."""
+def boards_after(board: np.uint64, dealt: np.uint64, missing: int, key: np.uint64, samples: int, counted: int) -> Words:
+    """The boards that this one can become: all of them where one or two cards are missing and they are few, else a sample."""
     left = np.empty(DECK, np.int8)
     count = 0
     for card in range(DECK):
         if not dealt >> np.uint64(card) & np.uint64(1):
             left[count] = card
             count += 1
-    if missing == 1:
+    if missing == 1 and count <= counted:
         boards = np.empty(count, np.uint64)
         for first in range(count):
             boards[first] = board | bit_of(left[first])
-    elif missing == 2:
+    elif missing == 2 and count * (count - 1) // 2 <= counted:
         boards = np.empty(count * (count - 1) // 2, np.uint64)
         at = 0
         for first in range(count):
@@ -176,9 +178,9 @@ def boards_after(board: np.uint64, dealt: np.uint64, missing: int, key: np.uint6
                 boards[at] = board | bit_of(left[first]) | bit_of(left[second])
                 at += 1
     else:
-        boards = np.empty(SAMPLES, np.uint64)
+        boards = np.empty(samples, np.uint64)
         drawn = np.empty(BOARD, np.int8)
-        for at in range(SAMPLES):
+        for at in range(samples):
             draw(drawn, missing, dealt, mix(key ^ np.uint64(at)))
             boards[at] = board
             for place in range(missing):

@@ -25,7 +25,7 @@ from services.selfplay.evaluate import measure
 from services.selfplay.games import Game, game_of
 from services.selfplay.league import League
 from services.selfplay.losses import Batch, Parts, Weights, advantages, ppo_loss
-from services.selfplay.model import Network, Shape, preset, shortened
+from services.selfplay.model import Network, Shape, preset, shortened, valued
 from services.selfplay.players import NetworkPlayer, by_length
 from services.selfplay.rollout import Rollout, joined
 from services.selfplay.settings import Settings
@@ -33,6 +33,8 @@ from services.selfplay.team import ALONE, Team, team_of
 from services.selfplay.workers import Part, workers_of
 
 EVALUATION_SEED = 1_000_003
+WARM = 10
+"""Iterations in which the steps of learning grow to full length: at first the optimiser doesn't know how long they may be."""
 
 
 class NothingToResume(Refused):
@@ -176,13 +178,17 @@ def begin(settings: Settings, folder: Path) -> Learner:
     tables = game.tables(1, settings.seed)
     sizes = preset(settings.preset)
     about = (tables.vocabulary, tables.tokens_max, tables.actions)
-    shape = Shape(*about, **sizes, lead=tables.lead, value_unit=game.unit)
+    outlooks = tables.outlooks if settings.sees_all else 0
+    shape = Shape(*about, **sizes, lead=tables.lead, value_unit=game.unit, outlooks=outlooks)
     network, average, magnet = (Network(shape).to(settings.device) for _ in range(3))
     if begin_with := settings.begin_with or settings.against:
         become(network, checkpoint.load(Path(begin_with), settings.device)[0])
     average.load_state_dict(network.state_dict())
     magnet.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, eps=1e-5, weight_decay=0, fused=True)
+    betas = (settings.momentum, 0.999)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, betas, eps=1e-5, weight_decay=0, fused=True
+    )
     league = League(folder / "league", settings)
     return Learner(settings, folder, game, network, optimizer, average, magnet, league)
 
@@ -206,10 +212,12 @@ def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator, team: T
     raw = judged.advantage.ravel()[usable]
     scaled = (judged.advantage - raw.mean()) / (raw.std() + 1e-6)
     gain = judged.advantage + rollout.value
+    outlook = rollout.outlook.reshape(rollout.row.size, -1)
     weight, reference = weight_of(rollout, usable, settings.evenly), magnetised(learner, rollout)
     weights = weights_now(learner)
     for group in learner.optimizer.param_groups:
-        group["lr"] = settings.learning_rate * settings.learning_rate_end**learner.share
+        warm = min(1, (learner.iteration + 1) / WARM)
+        group["lr"] = settings.learning_rate * settings.learning_rate_end**learner.share * warm
 
     said: list[dict[str, float]] = []
     for _ in range(settings.epochs):
@@ -219,7 +227,8 @@ def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator, team: T
                 row, which = np.unique(rollout.row.ravel()[part], return_inverse=True)
                 seen, back = shortened(tensor(rollout.tokens[row], settings)), tensor(which, settings)
                 with torch.autocast(settings.device, torch.bfloat16, enabled=settings.mixed_precision):
-                    log_probabilities, values = network(seen, tensor(rollout.legal[row], settings))
+                    log_probabilities, worth = network(seen, tensor(rollout.legal[row], settings))
+                values = valued(worth[back], tensor(outlook[part], settings))
                 batch = Batch(
                     tensor(rollout.action.ravel()[part].astype(np.int64), settings),
                     tensor(rollout.log_probability.ravel()[part], settings),
@@ -229,7 +238,7 @@ def learn(learner: Learner, rollout: Rollout, dice: np.random.Generator, team: T
                     tensor(weight[part], settings),
                     None if reference is None else tensor(reference[row], settings)[back],
                 )
-                loss, parts = ppo_loss(log_probabilities[back], values[back], batch, weights, network.shape.value_unit)
+                loss, parts = ppo_loss(log_probabilities[back], values, batch, weights, network.shape.value_unit)
                 torch.autograd.backward(loss * (len(part) / len(chosen)))
                 said.append(spoken(parts))
             team.add_up(network)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from services.selfplay.model import valued
 from services.selfplay.players import Enumerated, Player, draw
 from services.selfplay.tables import Bool, Float32, Int8, Int16, Int32, Tables
 
@@ -36,6 +37,8 @@ class Rollout:
     """[T, N]"""
     log_probability: Float32
     """[T, N]"""
+    outlook: Float32
+    """[T, N, K] what somebody who sees everything guessed"""
     value: Float32
     """[T, N]"""
     finished: Bool
@@ -62,14 +65,25 @@ def joined(parts: Sequence[Rollout]) -> Rollout:
 
     tokens = first.tokens if known else np.concatenate([part.tokens for part in parts])
     legal = first.legal if known else np.concatenate([part.legal for part in parts])
-    names = ("actor", "learner", "action", "log_probability", "value", "finished", "payoff")
+    names = ("actor", "learner", "action", "log_probability", "outlook", "value", "finished", "payoff")
     return Rollout(tokens, legal, np.concatenate(rows, 1), *map(beside, names))
 
 
 class Dealer:
-    """Asks whoever is to act at each table, draws what they do, and plays it; shows the last step."""
+    """Asks whoever is to act at each table, draws what they do, and plays it; shows the last step.
 
-    def __init__(self, tables: Tables, players: Sequence[Player], seating: Int8, dice: np.random.Generator) -> None:
+    The values are of use only where it is `judging`, since they need what is hidden to be looked at.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        players: Sequence[Player],
+        seating: Int8,
+        dice: np.random.Generator,
+        *,
+        judging: bool = False,
+    ) -> None:
         """`seating` [N, P] says which of the players sits where."""
         count = tables.count
         self.tables = tables
@@ -78,31 +92,35 @@ class Dealer:
         self.actor, self.action = np.zeros(count, np.int8), np.zeros(count, np.int8)
         self.player = np.zeros(count, np.int8)
         self.log_probability, self.value = np.zeros(count, np.float32), np.zeros(count, np.float32)
-        self._players, self._seating, self._dice = players, seating, dice
+        self.outlook = np.zeros((count, tables.outlooks), np.float32)
+        self._players, self._seating, self._dice, self._judging = players, seating, dice, judging
         self._every = np.arange(count)
 
     def step(self) -> None:
         """One decision at every table."""
         self.tables.observe(self.tokens, self.legal, self.actor)
+        if self._judging:
+            self.tables.foresee(self.outlook)
         self.player = self._seating[self._every, self.actor]
         for number in np.unique(self.player):
             rows = np.flatnonzero(self.player == number)
             weighed, worth = self._players[number].weigh(self.tables, rows, self.tokens[rows], self.legal[rows])
             chosen = draw(weighed, self._dice)
-            self.action[rows], self.value[rows] = chosen, worth
+            self.action[rows], self.value[rows] = chosen, valued(worth, self.outlook[rows])
             self.log_probability[rows] = np.take_along_axis(weighed, chosen[:, None], 1)[:, 0]
         self.tables.step(self.action)
 
 
 def collect(tables: Tables, players: Sequence[Player], seating: Int8, steps: int, dice: np.random.Generator) -> Rollout:
     """Plays that many steps; `seating` [N, P] says which of the players sits where."""
-    shape, dealer = (steps, tables.count), Dealer(tables, players, seating, dice)
+    shape, dealer = (steps, tables.count), Dealer(tables, players, seating, dice, judging=True)
     enumerated = tables if isinstance(tables, Enumerated) else None
     row = np.arange(steps * tables.count, dtype=np.int32).reshape(shape)
     tokens = np.zeros((0 if enumerated else steps, tables.count, tables.tokens_max), np.int16)
     legal = np.zeros((*tokens.shape[:2], tables.actions), np.bool_)
     actor, learner, action = np.zeros(shape, np.int8), np.zeros(shape, np.bool_), np.zeros(shape, np.int8)
     likely, value = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    outlook = np.zeros((*shape, tables.outlooks), np.float32)
     finished, payoff = np.zeros(shape, np.bool_), np.zeros((*shape, tables.players), np.float32)
 
     for step in range(steps):
@@ -112,8 +130,8 @@ def collect(tables: Tables, players: Sequence[Player], seating: Int8, steps: int
         if not enumerated:
             tokens[step], legal[step] = dealer.tokens, dealer.legal
         actor[step], action[step], learner[step] = dealer.actor, dealer.action, dealer.player == LEARNER
-        likely[step], value[step] = dealer.log_probability, dealer.value
+        likely[step], outlook[step], value[step] = dealer.log_probability, dealer.outlook, dealer.value
         finished[step], payoff[step] = tables.finished, tables.payoff
 
     seen = enumerated.views if enumerated else (tokens.reshape(row.size, -1), legal.reshape(row.size, -1))
-    return Rollout(seen[0], seen[1], row, actor, learner, action, likely, value, finished, payoff)
+    return Rollout(seen[0], seen[1], row, actor, learner, action, likely, outlook, value, finished, payoff)

@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learning_rate: float = 3e-4
     learning_rate_end: float = 0.1
     """What is left of it at the end, as a share; it fades evenly in proportion."""
+    momentum: float = 0.9
+    """Adam's first beta. Where two learn against each other, momentum makes them run in circles; 0 is none."""
     discount: float = 1.0
     trace: float = 0.95
     """GAE's lambda."""
@@ -90,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After how many iterations the magnet moves to where the network is now."""
     average: float = 0.0
     """How much of the averaged network stays in each iteration; 0 is no averaging."""
+    sees_all: bool = True
+    """Whether what is hidden is looked at to judge play, by guesses that the game makes; nobody plays by it."""
     value_unit: float = 0.0
     """What values are counted in, in the unit of payoffs; 0 is the game's own."""
 

@@ -29,6 +29,7 @@ class Tables(Protocol):
     tokens_max: int  # L: no sequence is longer
     lead: int  # every sequence begins with so many tokens that are always there
     vocabulary: int  # token ids are below it; 0 is padding, at the end only
+    outlooks: int  # K: how many guesses somebody who sees everything makes
 
     number: Int64  # [N]: which hand of its table is being played, from 0
     finished: Bool  # [N]: whose hand ended with the last step
@@ -36,6 +37,9 @@ class Tables(Protocol):
 
     def observe(self, tokens: Int16, mask: Bool, actor: Int8) -> None:
         """Fills tokens [N, L], legal actions [N, A], and the seat to act [N]."""
+
+    def foresee(self, outlook: Float32) -> None:
+        """Fills outlook [N, K]: guesses by all that is hidden of what the seat to act will win. To judge by, never to play by."""
 
     def step(self, action: Int8) -> None:
         """Plays one legal action [N] at every table."""

@@ -347,3 +347,44 @@ def test_equity_takes_nothing_from_the_table(players: int, seed: int, deep: bool
     tables = Holdem(4, Game(players=players, stack_min=150, stack_max=stack_max, equity=True), seed=seed)
     for _ in random_play(tables, 30, seed):
         assert np.abs(tables.payoff.sum(1)).max() < 1e-3
+
+
+def foreseen(tables: Holdem) -> np.ndarray:
+    outlook = np.zeros((tables.count, tables.outlooks), np.float32)
+    tables.foresee(outlook)
+    return outlook
+
+
+@given(st.integers(2, SEATS), st.integers(0, 2**31), st.booleans())
+def test_what_is_foreseen_is_what_checking_to_the_end_brings(players: int, seed: int, deep: bool) -> None:
+    stacks = (30_000, 30_000) if deep else (150, 400)
+    tables = Holdem(8, Game(players=players, stack_min=stacks[0], stack_max=stacks[1]), seed=seed)
+    for _ in random_play(tables, seed % 9 + players, seed):
+        pass
+    before = tables.records.copy()
+    outlook = foreseen(tables)
+    assert np.array_equal(tables.records, before)
+
+    t, number = tables.records, tables.number.copy()
+    seat = (t.button + 1 + t.actor) % players
+    nobody_owes = np.array([all(row.bet[p] == row.top for p in range(players) if row.live >> p & 1) for row in t])
+    river = t.street == 3
+    assert outlook[river, 0] == pytest.approx(outlook[river, 1], abs=1e-4)
+    brought = np.full(8, np.nan, np.float32)
+    seen = Seen(tables)
+    for _ in range(8 * players):
+        seen.look()
+        tables.step(np.where(seen.mask[:, CHECKS], CHECKS, CALLS).astype(np.int8))
+        ended = tables.finished & (tables.number == number + 1)
+        brought[ended] = tables.payoff[ended, seat[ended]]
+    assert outlook[nobody_owes, 0] == pytest.approx(brought[nobody_owes], abs=1e-4)
+
+
+def test_the_guess_on_average_is_the_mean_over_what_may_come() -> None:
+    tables = Holdem(4_000, Game(players=3), seed=4)
+    for _ in random_play(tables, 6, 4):
+        pass
+    flop = tables.records.street > 0
+    outlook = foreseen(tables)[flop]
+    assert outlook[:, 1].mean() == pytest.approx(outlook[:, 0].mean(), abs=0.3)
+    assert 0.5 * outlook[:, 0].std() < outlook[:, 1].std() < outlook[:, 0].std()

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="self-play needs torch")
 pytest.importorskip("numba", reason="the tables of hold'em need numba")
 
 from services.selfplay.games import game_of
-from services.selfplay.league import MEMBER, League, alternating
+from services.selfplay.league import MEMBER, League, seated
 from services.selfplay.model import Network, Shape
 from services.selfplay.opponents import Random
 from services.selfplay.settings import LeagueSettings, Settings
@@ -21,7 +21,17 @@ SETTINGS = Settings(actor="fp32", players=3, league=LeagueSettings(selves=0.25, 
 
 
 def test_every_other_seat_is_the_learner_s_and_another_one_at_each_table() -> None:
-    assert alternating(2, 4, np.full((2, 4), 5, np.int8)).tolist() == [[0, 5, 0, 5], [5, 0, 5, 0]]
+    assert seated(4, np.array([5, 6], np.int8), np.array([2, 2])).tolist() == [[0, 5, 0, 5], [6, 0, 6, 0]]
+
+
+def test_or_it_sits_alone_among_guests_of_one_kind(tmp_path: Path) -> None:
+    assert seated(3, np.array([5, 6], np.int8), np.array([3, 3])).tolist() == [[0, 5, 5], [6, 6, 0]]
+    six = msgspec.structs.replace(SETTINGS, players=6, league=LeagueSettings(selves=0, scripted=1))
+    _, seating = League(tmp_path, six).seat(Random(), game_of(six), 400, np.random.default_rng(1))
+    mine = (seating == 0).sum(1)
+    assert set(mine) == {1, 3}
+    assert 150 < (mine == 1).sum() < 250
+    assert all(len(set(table[table > 0])) == 1 for table in seating)
 
 
 def test_shares_of_the_tables_are_kept(tmp_path: Path) -> None:

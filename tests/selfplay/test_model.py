@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="self-play needs torch")
 
-from services.selfplay.model import Network, Shape, shortened  # noqa: E402
+from services.selfplay.model import Network, Shape, shortened, valued  # noqa: E402
 
 SHAPE = Shape(50, 12, 4, d_model=16, layers=2, heads=2, lead=4)
 ROWS = torch.tensor([[5, 6, 7, 8, 9, 10, 0, 0, 0, 0, 0, 0], [5, 7, 6, 8, 9, 10, 0, 0, 0, 0, 0, 0]])
@@ -39,3 +39,10 @@ def test_illegal_actions_are_hopeless_and_the_others_add_up() -> None:
     odds, _ = asked(SHAPE, ROWS)
     assert (odds.exp()[:, 1] == 0).all()
     assert torch.allclose(odds.exp().sum(1), torch.ones(2), atol=1e-5)
+
+
+def test_a_value_is_what_is_seen_and_a_part_of_each_guess() -> None:
+    worth, outlook = torch.tensor([[1.0, 0.5, 2.0], [3.0, 0.0, 1.0]]), torch.tensor([[10.0, 1.0], [7.0, -4.0]])
+    assert valued(worth, outlook).tolist() == [8, -1]
+    assert valued(worth[:, :2], outlook).tolist() == [6, 3]
+    assert valued(worth[:, :1], outlook).tolist() == [1, 3]

@@ -31,8 +31,7 @@ def test_hands_are_openspiel_s_hands(game: str) -> None:
             state = states[int(view)]
             assert actor[row] == state.current_player()
             assert np.flatnonzero(legal[row]).tolist() == state.legal_actions()
-            present = np.flatnonzero(state.information_state_tensor()) + 1
-            assert tokens[row, : len(present)].tolist() == present.tolist()
+            assert tokens[row].tolist() == [1 + view]
             seen += 1
         tables.step(np.where(legal, dice.random(legal.shape), -1).argmax(1).astype(np.int8))
         assert np.all(tables.payoff.sum(1) == 0)
@@ -58,13 +57,34 @@ def test_payoffs_average_to_the_value_of_random_play(game: str) -> None:
     assert brought / count == pytest.approx(expected, abs=0.15)
 
 
-def value(state: Any) -> float:
+def value(state: Any, seat: int = 0) -> float:
     if state.is_terminal():
-        return float(state.returns()[0])
+        return float(state.returns()[seat])
     if state.is_chance_node():
-        return float(sum(odds * value(state.child(move)) for move, odds in state.chance_outcomes()))
+        return float(sum(odds * value(state.child(move), seat) for move, odds in state.chance_outcomes()))
     moves = state.legal_actions()
-    return sum(value(state.child(move)) for move in moves) / len(moves)
+    return sum(value(state.child(move), seat) for move in moves) / len(moves)
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_what_is_foreseen_is_what_random_play_brings(game: str) -> None:
+    tables, dice = SmallTables(game, 300, 3), np.random.default_rng(3)
+    states = walk(pyspiel.load_game(GAMES[game]).new_initial_state())
+    outlook = np.zeros((300, 1), np.float32)
+    for _ in range(5):
+        tables.foresee(outlook)
+        expected = [value(states[at], states[at].current_player()) for at in tables._at]
+        assert outlook[:, 0] == pytest.approx(expected, abs=1e-5)
+        legal = tables.tree.legal[tables.view]
+        tables.step(np.where(legal, dice.random(legal.shape), -1).argmax(1).astype(np.int8))
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_chance_is_as_likely_as_openspiel_says(game: str) -> None:
+    tables = SmallTables(game, 40_000, 6)
+    dealt = np.unique(tables._at, return_counts=True)[1]
+    assert len(dealt) == {"kuhn": 6, "leduc": 30}[game]
+    assert dealt == pytest.approx(40_000 / len(dealt), rel=0.15)
 
 
 def test_exploitability_is_that_of_the_equilibrium_and_of_random_play() -> None:

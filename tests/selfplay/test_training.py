@@ -126,3 +126,24 @@ def test_a_larger_table_begins_with_what_a_smaller_one_has_learned(tmp_path: Pat
     assert {name for name in before if before[name].shape != after[name].shape} == {"place", "role"}
     for name, weight in before.items():
         assert torch.equal(after[name][: len(weight)], weight)
+
+
+@pytest.mark.parametrize("sees_all", [False, True])
+def test_what_is_hidden_explains_more_of_a_hand(sees_all: bool, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    settings = msgspec.structs.replace(
+        KUHN, game="leduc", sees_all=sees_all, games=100_000, weights=Weights(entropy=0.1), league=LeagueSettings(0, 0)
+    )
+    path = train(settings, tmp_path, watch=seen.append)
+    assert checkpoint.load(path)[0].worth.out_features == 1 + sees_all
+    explained = np.mean([each.losses["explained"] for each in seen[len(seen) // 2 :]])
+    assert (explained > 0.35) == sees_all
+
+
+def test_one_that_was_judged_without_it_is_learned_from_on(tmp_path: Path) -> None:
+    blind = msgspec.structs.replace(KUHN, sees_all=False, games=1)
+    path = train(blind, tmp_path / "blind")
+    onward = msgspec.structs.replace(KUHN, begin_with=str(path), games=1, learning_rate=1e-9)
+    before, after = weights(path), weights(train(onward, tmp_path / "onward"))
+    assert (len(before["worth.weight"]), len(after["worth.weight"])) == (1, 2)
+    assert np.allclose(after["worth.weight"][:1], before["worth.weight"], atol=1e-4)
