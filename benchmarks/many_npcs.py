@@ -22,7 +22,8 @@ from pathlib import Path
 
 import uvloop
 
-from hearthmind.client import connect
+from hearthmind.client import Decision, connect
+from hearthmind.contracts.outcome import CLIENT
 from hearthmind.flow import game_user
 from hearthmind.settings import Flow
 from realm.play import Turn, play
@@ -35,6 +36,8 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
 LOOK_EVERY_S = 1.0
 STORED_WITHIN_S = 600.0
+TAKEN = "took it first"
+"""So ends why the client chose otherwise although the platform had answered in time."""
 
 
 class Processes:
@@ -98,7 +101,14 @@ async def measure(size: int, seconds: float, answer_within_s: float) -> dict[str
         async with Platform(options, say=lambda _line: None) as running:
             processes, turns, figures = Processes(running), Counter[str](), Figures()
             async with connect(running.connection.url_of(game_user("realm")), game="realm") as mind:
-                mind.on_decision = figures.add
+                unanswered = Counter[str]()
+
+                def on_decision(decision: Decision) -> None:
+                    figures.add(decision)
+                    if decision.chosen.source == CLIENT and not decision.chosen.why.endswith(TAKEN):
+                        unanswered[decision.chosen.why] += 1
+
+                mind.on_decision = on_decision
                 watching = asyncio.create_task(processes.watch())
                 before, began_s = processes.used_s(), time.monotonic()
                 ends_s = began_s + seconds
@@ -129,7 +139,9 @@ async def measure(size: int, seconds: float, answer_within_s: float) -> dict[str
         "decisions": decisions,
         "decisions/s": round(decisions / took_s),
         "sources": {name: f"{count / decisions:.1%}" for name, count in sorted(tally.by_source.items())},
-        "late": tally.late + tally.by_source.get("client", 0),
+        "late": tally.late + unanswered.total(),
+        "taken by another first": tally.taken,
+        "answered by the client, and why": dict(unanswered),
         "illegal": tally.illegal,
         "latency, ms": figures.everything.summary(),
         "µs a decision": {**cost, "all": sum(cost.values())},
