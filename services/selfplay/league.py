@@ -63,7 +63,7 @@ class League:
         wanted = self.settings.league
         self._players = {step: member for step, member in self._players.items() if step in self.steps}
         selves = [self._player(step) for step in self._drawn(dice)]
-        scripted = list(game.opponents.values())
+        scripted = [game.opponents[name] for name in wanted.guests if name in game.opponents]
         seating = np.full((count, game.players), LEARNER, np.int8)
         first = 1
         begin = 0

@@ -13,6 +13,8 @@ from hearthmind.errors import Refused
 from services.selfplay.losses import Weights
 
 Precision = Literal["fp32", "bf16"]
+Guest = Literal["random", "always_call", "tight_aggressive", "equity"]
+"""Those who never learn, by their names in `opponents`."""
 
 
 class BadSetting(Refused):
@@ -34,6 +36,8 @@ class LeagueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of tables with earlier selves."""
     scripted: float = 0.1
     """The share of tables with scripted opponents."""
+    guests: tuple[Guest, ...] = ("random", "always_call", "tight_aggressive", "equity")
+    """Which of the scripted opponents sit there; one that is named twice does so twice as often."""
     every: int = 50
     """After how many iterations the network joins the league."""
     members_max: int = 12

@@ -15,7 +15,7 @@ from services.selfplay.games import game_of
 from services.selfplay.league import MEMBER, League, seated
 from services.selfplay.model import Network, Shape
 from services.selfplay.opponents import Random
-from services.selfplay.settings import LeagueSettings, Settings
+from services.selfplay.settings import BadSetting, LeagueSettings, Settings, read
 
 SETTINGS = Settings(actor="fp32", players=3, league=LeagueSettings(selves=0.25, scripted=0.25, members_max=4))
 
@@ -60,3 +60,15 @@ def test_the_league_is_bounded_and_keeps_old_and_new(tmp_path: Path) -> None:
         assert {path.name for path in tmp_path.iterdir()} == {MEMBER.format(step=step) for step in league.steps}
     assert league.steps[-1] == 11
     assert league.steps[0] == 1
+
+
+def test_guests_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    asked = LeagueSettings(selves=0, scripted=1, guests=("equity", "tight_aggressive", "equity"))
+    told = msgspec.structs.replace(SETTINGS, players=2, league=asked)
+    game = game_of(told)
+    players, seating = League(tmp_path, told).seat(Random(), game, 600, np.random.default_rng(1))
+    assert players[1:] == [game.opponents[name] for name in asked.guests]
+    twice = ((seating == 1) | (seating == 3)).any(1).sum()
+    assert 350 < twice < 450
+    with pytest.raises(BadSetting, match="guests"):
+        read(None, ["league.guests=[nobody]"])
