@@ -4,7 +4,8 @@
 
 Duplicate deals: the same cards are played once from each seat, at a table where everybody else is the same opponent. Won are big
 blinds per 100 hands, with the 95 % interval over deals; a line is clear when its interval lies above zero. Beside them
-`always_call` in the agent's place, so that it can be seen what any play brings. Without a checkpoint the house's own plays.
+`always_call` in the agent's place, so that it can be seen what any play brings. Without a checkpoint the house's own play.
+What was measured of others before is kept.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def main(words: Sequence[str] | None = None) -> None:
         {"checkpoint": path.stem, "player": who or "agent", "opponent": opponent, **msgspec.structs.asdict(result)}
         for (path, opponent, who, _), result in zip(matches, results, strict=True)
     ]
-    RESULTS.write_text(json.dumps(found, indent=1))
+    measured = {path.stem for path in paths}
+    others = [line for line in json.loads(RESULTS.read_text()) if line["checkpoint"] not in measured]
+    RESULTS.write_text(json.dumps([*others, *found], indent=1))
     print("| checkpoint | player | against | won, bb/100 | hands | clear |")
     print("| --- | --- | --- | --- | --- | --- |")
     for line, result in zip(found, results, strict=True):
