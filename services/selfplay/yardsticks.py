@@ -52,12 +52,13 @@ def best_response(path: Path, settings: Settings, game: Game, minutes: float, ha
     told = msgspec.structs.replace(
         settings,
         against=str(path),
+        begin_with="",
         minutes=minutes,
         games=10**12,
         seed=seed,
         average=0.0,
         league=LeagueSettings(selves=0, scripted=0),
-        evaluation=Evaluation(every=10**9, hands=2),
+        evaluation=Evaluation(every=10**9, hands=4 * game.players),
     )
     with tempfile.TemporaryDirectory() as folder:
         exploiter, _ = checkpoint.load(train(told, Path(folder)))

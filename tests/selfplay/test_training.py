@@ -19,6 +19,7 @@ from services.selfplay import checkpoint  # noqa: E402
 from services.selfplay.losses import Weights  # noqa: E402
 from services.selfplay.ppo import NothingToResume, OtherSettings, Progress, begin, train  # noqa: E402
 from services.selfplay.settings import BadSetting, Evaluation, LeagueSettings, Settings, read  # noqa: E402
+from services.selfplay.yardsticks import best_response  # noqa: E402
 
 KUHN = Settings(
     game="kuhn", preset="tiny", actor="fp32", mixed_precision=False, tables=256, steps=16, batch=4096, epochs=2,
@@ -147,3 +148,16 @@ def test_one_that_was_judged_without_it_is_learned_from_on(tmp_path: Path) -> No
     before, after = weights(path), weights(train(onward, tmp_path / "onward"))
     assert (len(before["worth.weight"]), len(after["worth.weight"])) == (1, 2)
     assert np.allclose(after["worth.weight"][:1], before["worth.weight"], atol=1e-4)
+
+
+def test_somebody_learns_to_beat_one_that_began_with_a_file_that_is_gone(tmp_path: Path) -> None:
+    told = msgspec.structs.replace(KUHN, game="holdem", tables=8, steps=4, batch=64, begin_with="")
+    learner = begin(told, tmp_path)
+    path = tmp_path / checkpoint.FINAL
+    told = msgspec.structs.replace(told, begin_with=str(tmp_path / "gone.safetensors"))
+    checkpoint.save(path, learner.network.state_dict(), checkpoint.Card(learner.network.shape, told))
+    before = path.read_bytes()
+    found = best_response(path, told, learner.game, 0.005, 64, 1)
+    assert found.hands >= 64
+    assert np.isfinite([found.won, found.half]).all()
+    assert path.read_bytes() == before
