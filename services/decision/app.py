@@ -43,8 +43,8 @@ async def serve(stop: asyncio.Event) -> None:
     settings, broker, flow_settings = load(SERVICE, Decision), load("broker", Broker), load("flow", Flow)
     me = f"{SERVICE}-{os.getpid()}-{secrets.token_hex(4)}"
     clock = BrokerClock()
-    nc = await connect(broker, me)
-    publisher = await Publisher(nc).start()
+    nc, leasing = await connect(broker, me), await connect(broker, f"{me}-leases")
+    publisher, leases_publisher = await Publisher(nc).start(), await Publisher(leasing).start()
     consuming = Consuming(nc, publisher)
     handlers = Handlers(nc, publisher, consuming, clock, house_of(settings, clock), flow_settings.partitions)
 
@@ -63,7 +63,9 @@ async def serve(stop: asyncio.Event) -> None:
 
     await learn(clock, nc, "OBSERVATION", f"{SERVICE}_0", broker.start_within_s)
     await handlers.beside.start()
-    leases = Leases(nc, publisher, me, flow_settings.partitions, taken, lost)
+    leases = Leases(
+        leasing, leases_publisher, me, flow_settings.partitions, taken, lost, is_well=lambda: consuming.hears
+    )
     work = (
         keep_time(clock, nc, "OBSERVATION", f"{SERVICE}_0"),
         handlers.keep_alive(),
@@ -71,12 +73,13 @@ async def serve(stop: asyncio.Event) -> None:
         consuming.run(),
         leases.run(),
     )
-    await until(stop, *work, needs=[connected(nc)])
+    await until(stop, *work, needs=[connected(nc), connected(leasing)])
     await leases.stop()
     await handlers.finish()
     await consuming.stop()
-    await publisher.stop()
-    await close(nc)
+    for each, connection in ((leases_publisher, leasing), (publisher, nc)):
+        await each.stop()
+        await close(connection)
 
 
 def house_of(settings: Decision, clock: BrokerClock) -> House:

@@ -91,7 +91,7 @@ class Handlers:
         partition = self._partitions.pop(number, None)
         heard = self._heard.pop(number, ())
         for ticket in map(as_ticket, partition.tickets if partition else ()):
-            await ticket.delivery.retry(0.001)
+            await self._consuming.hand_back(ticket.delivery)
             trace.end(ticket.span, error="the partition went to another process")
         for subscription in heard if not self._nc.is_closed else ():
             await subscription.unsubscribe()
@@ -121,7 +121,7 @@ class Handlers:
             raise Misplaced(subject=delivery.subject, said=said)
         partition = self._partitions.get(int(number))
         if partition is None:
-            self._spawn(delivery.retry(0.001))
+            self._spawn(self._consuming.hand_back(delivery))
             return
         stored_s = self._clock.monotonic_s(delivery.stored_s)
         ticket = Ticket(delivery, self._span(observation, delivery))

@@ -27,6 +27,12 @@ class _Link:
     party: StreamWriter
     broker: StreamWriter
     swallows: bool
+    said_first: bytes = b""
+    """By the party: there it tells its name."""
+
+    def is_named(self, name: bytes) -> bool:
+        """Whether the party's name holds these bytes; nobody's holds none."""
+        return bool(name) and name in self.said_first
 
     def cut(self) -> None:
         for side in (self.party, self.broker):
@@ -45,6 +51,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._refuses = self._swallows = False
         self._delay_s = 0.0
+        self._in_time = b""
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Proxy]:
@@ -67,24 +74,28 @@ class Proxy:
             self._refuses = False
 
     @asynccontextmanager
-    async def delaying(self, delay_s: float = DELAY_S) -> AsyncIterator[None]:
-        """Hands everything on, in its order, but late."""
-        self._delay_s = delay_s
+    async def delaying(self, delay_s: float = DELAY_S, but: bytes = b"") -> AsyncIterator[None]:
+        """Hands everything on, in its order, but late; but for connections whose name holds these bytes."""
+        self._delay_s, self._in_time = delay_s, but
         try:
             yield
         finally:
             self._delay_s = 0.0
 
     @asynccontextmanager
-    async def half_open(self) -> AsyncIterator[None]:
-        """Swallows what is said over the connections that there are and over new ones, also after the block."""
+    async def half_open(self, but: bytes = b"") -> AsyncIterator[None]:
+        """Swallows what is said over the connections that there are and over new ones, also after the block; but for
+        connections there are whose name holds these bytes."""
         self._swallows = True
         for link in self._links:
-            link.swallows = True
+            link.swallows = not link.is_named(but)
         try:
             yield
         finally:
             self._swallows = False
+
+    def _delay_of(self, link: _Link) -> float:
+        return 0.0 if link.is_named(self._in_time) else self._delay_s
 
     def _cut_all(self) -> None:
         for link in self._links:
@@ -121,11 +132,13 @@ class Proxy:
         try:
             with suppress(OSError):
                 while chunk := await reader.read(CHUNK_BYTES):
+                    if writer is link.broker:
+                        link.said_first = link.said_first or chunk
                     if link.swallows:
                         self.swallowed += len(chunk)
                     else:
-                        await late.put((loop.time() + self._delay_s, chunk))
-            await late.put((loop.time() + self._delay_s, b""))
+                        await late.put((loop.time() + self._delay_of(link), chunk))
+            await late.put((loop.time() + self._delay_of(link), b""))
             await writing
         finally:
             writing.cancel()

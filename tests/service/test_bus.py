@@ -216,6 +216,50 @@ async def test_what_is_never_settled_runs_out_of_deliveries(
     await until_all_is_settled(nc)
 
 
+async def test_what_is_handed_back_unhandled_is_never_given_up(
+    nc: Nats, publisher: Publisher, consuming: Consuming
+) -> None:
+    deliveries: list[int] = []
+
+    def handle(delivery: Delivery) -> None:
+        deliveries.append(delivery.attempt.delivered)
+        if len(deliveries) < 6:
+            handing.append(asyncio.ensure_future(consuming.hand_back(delivery)))
+        else:
+            consuming.settle(delivery, None)
+
+    handing: list[asyncio.Future[None]] = []
+    await consuming.add("S", "c", handle, 2)
+    await publisher.publish("s.a", b"passed on", "1")
+    await until(lambda: len(deliveries) == 6)
+    await until_all_is_settled(nc)
+    assert deliveries == [1, 2, 3, 4, 5, 6]
+    assert (await nc.jetstream().stream_info("DEAD")).state.messages == 0
+
+
+async def test_in_a_burst_everybody_else_gets_a_turn_after_each_delivery(
+    nc: Nats, publisher: Publisher, consuming: Consuming
+) -> None:
+    turns, seen = 0, list[int]()
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def handle(delivery: Delivery) -> None:
+        seen.append(turns)
+        consuming.settle(delivery, None)
+
+    await asyncio.gather(*(publisher.publish("s.a", b"", str(number)) for number in range(500)))
+    taking = asyncio.create_task(take_turns())
+    await consuming.add("S", "c", handle, 5)
+    await until(lambda: len(seen) == 500)
+    taking.cancel()
+    assert len(set(seen)) == 500
+
+
 async def test_consuming_goes_on_after_the_consumer_was_made_again(
     nc: Nats, publisher: Publisher, consuming: Consuming
 ) -> None:
@@ -253,14 +297,19 @@ class Owner:
 
     def __init__(self, nc: Nats, publisher: Publisher, name: str, partitions: int) -> None:
         self.epochs: dict[int, int] = {}
+        self.lost: list[int] = []
+        self.slow: dict[int, asyncio.Event] = {}
         self.leases = Leases(nc, publisher, name, partitions, self._taken, self._lost)
         self.task = asyncio.create_task(self.leases.run())
 
     async def _taken(self, lease: Lease) -> None:
         self.epochs[lease.partition] = lease.epoch
+        if lease.partition in self.slow:
+            await self.slow[lease.partition].wait()
 
     async def _lost(self, partition: int) -> None:
         assert partition not in self.leases.held
+        self.lost.append(partition)
 
     @property
     def held(self) -> set[int]:
@@ -301,6 +350,50 @@ async def test_leases_are_taken_again_after_the_broker_lost_them(nc: Nats, publi
     await nc.jetstream().delete_stream(f"KV_{flow.LEASES}")
     await provision(nc, partitions=2)
     await until(lambda: all(one.epochs[partition] > before[partition] for partition in (0, 1)))
+    await one.end()
+
+
+async def test_a_partition_that_is_slow_to_take_keeps_no_other_waiting(nc: Nats, publisher: Publisher) -> None:
+    await provision(nc, partitions=2)
+    one = Owner(nc, publisher, "one", 2)
+    one.slow[0] = asyncio.Event()
+    await until(lambda: one.held == {0, 1})
+    until_s = one.leases.held[1].until_s
+    await until(lambda: one.leases.held[1].until_s > until_s + 3 * flow.RENEW_EVERY_S)
+    assert one.lost == []
+    one.slow[0].set()
+    until_s = time.monotonic() + flow.LEASE_TTL_S
+    await until(lambda: 0 in one.held and one.leases.held[0].until_s > until_s)
+    await one.end()
+
+
+async def test_who_is_not_well_gives_its_partitions_back_and_comes_again(nc: Nats, publisher: Publisher) -> None:
+    await provision(nc, partitions=4)
+    one, two = Owner(nc, publisher, "one", 4), Owner(nc, publisher, "two", 4)
+    await until(lambda: len(one.held) == len(two.held) == 2)
+    one.leases.is_well = lambda: False
+    await until(lambda: two.held == set(range(4)))
+    assert one.held == set()
+    one.leases.is_well = lambda: True
+    await until(lambda: len(one.held) == len(two.held) == 2)
+    await one.end()
+    await two.end()
+
+
+async def test_a_lease_of_ones_own_that_ran_out_here_alone_is_taken_again_at_once(
+    nc: Nats, publisher: Publisher
+) -> None:
+    await provision(nc, partitions=1)
+    js = nc.jetstream()
+    config = (await js.stream_info(f"KV_{flow.LEASES}")).config
+    config.max_age = 0
+    await js.update_stream(config)  # the broker forgets no lease
+    one = Owner(nc, publisher, "one", 1)
+    await until(lambda: one.held == {0})
+    before = one.epochs[0]
+    one.leases.held[0].until_s = 0.0
+    await until(lambda: one.epochs[0] > before)
+    assert (one.held, one.lost) == ({0}, [0])
     await one.end()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hearthmind.contracts.outcome import CLIENT
 from hearthmind.contracts.policy import CheckPolicy, PolicyChecked, PolicyViolated
 from hearthmind.testing.observations import BUILD, WAIT, an_observation
 from hearthmind.testing.waiting import until
+from tests.chaos.proxy import Proxy
 from tests.service.rig import GOOD_NPCS, PATIENT_S, Rig, ask_all, end, rig_in
 
 
@@ -290,6 +292,46 @@ async def test_an_observation_whose_service_was_killed_is_decided_by_the_next_on
     assert [action.decision for action in await rig.actions("realm")].count(told.id) == 1
     assert (await rig.detail("realm", "a")).attempt == 2
     assert (mind.tally.doubled, mind.tally.late, mind.tally.illegal) == (0, 0, 0)
+
+
+LEASES_ONLY = b"-leases"
+"""In the name of the connection that has the leases, and nothing else, to do with the broker."""
+
+
+@asynccontextmanager
+async def behind(rig: Rig) -> AsyncIterator[tuple[Proxy, str]]:
+    """A way to the broker that can be told to misbehave, and its address."""
+    async with Proxy(rig.server.port).listening() as proxy:
+        yield proxy, rig.server.url.replace(f":{rig.server.port}", f":{proxy.port}")
+
+
+async def test_leases_do_not_wait_behind_what_the_service_hears(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hearthmind.bus")
+    delay_s = 0.6 * flow.LEASE_TTL_S  # so what is said and its answer take longer than a lease lives
+    async with rig_in(folder, ack_wait_s=60) as rig, behind(rig) as (proxy, address), rig.deciding(NATS_URL=address):
+        await rig.until_owned()
+        async with connect(rig.server.url, game="realm") as mind, proxy.delaying(delay_s, but=LEASES_ONLY):
+            told = await mind.observe(npc="a", kind="economic", legal_actions=(WAIT, BUILD), answer_within_s=PATIENT_S)
+    assert (told.source, told.chosen.attempt) == (RULES, 1)
+    assert "is ours" in caplog.text
+    assert "no longer ours" not in caplog.text
+
+
+async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(own_rig: Rig) -> None:
+    rig = own_rig
+    async with behind(rig) as (proxy, address), rig.deciding_elsewhere():
+        (healthy,) = await rig.until_owned()
+        async with rig.deciding(NATS_URL=address), connect(rig.server.url, game="realm") as mind:
+            await rig.until_owned(by=2)
+            async with proxy.half_open(but=LEASES_ONLY):
+                assert await rig.until_owned(by=1) == {healthy}
+                asking = (
+                    mind.observe(npc=npc, kind="economic", legal_actions=(WAIT, BUILD), answer_within_s=PATIENT_S)
+                    for npc in GOOD_NPCS
+                )
+                told = await asyncio.gather(*asking)
+            await rig.until_owned(by=2)
+    assert {each.source for each in told} == {RULES}
 
 
 async def test_others_take_over_from_a_killed_process(own_rig: Rig) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from hearthmind import ids
 from hearthmind.bus.clock import BrokerClock
-from hearthmind.bus.settle import before_handling
+from hearthmind.bus.settle import HandedBack, before_handling
 from hearthmind.bus.wire import decode, encode
 from hearthmind.contracts.decision import DecisionMade
 from hearthmind.contracts.inference import Inferred
@@ -45,6 +46,7 @@ class Decider(Publishing):
         self._house: House
         self._partitions: dict[int, Partition]
         self._leases: Leases
+        self._handed_back: HandedBack
 
     @property
     def waiting(self) -> int:
@@ -53,6 +55,7 @@ class Decider(Publishing):
 
     def began(self) -> None:
         self._partitions = {}
+        self._handed_back = HandedBack()
         self._house = House(
             parse(self._settings.triage, {"rules_scripted": "rules"}),
             policy=POLICY,
@@ -92,8 +95,12 @@ class Decider(Publishing):
         for stream in ("OBSERVATION", "EVENT"):
             self.send("pull", self.broker.unpull, self, stream, f"decision_{number}", partition.epoch)
         for delivery in map(_delivery, partition.tickets):
-            self.retry(delivery, AT_ONCE_S)
+            self._hand_back(delivery)
         self.send("pull", self.broker.unsubscribe, self, ids.reply_subject(number), partition.epoch)
+
+    def _hand_back(self, delivery: Delivered) -> None:
+        self._handed_back.add(delivery.stream, delivery.sequence)
+        self.retry(delivery, AT_ONCE_S)
 
     def _keep_alive(self) -> None:
         for partition in self._partitions.values():
@@ -107,9 +114,10 @@ class Decider(Publishing):
         """An observation or event was delivered."""
         partition = self._partitions.get(int(delivery.subject.split(".")[1]))
         if partition is None:
-            self.retry(delivery, AT_ONCE_S)
+            self._hand_back(delivery)
             return
-        if error := before_handling(delivery.attempt):
+        times = self._handed_back.times(delivery.stream, delivery.sequence)
+        if error := before_handling(replace(delivery.attempt, handed_back=times)):
             self.tell("gives {} up: {}", delivery.subject, error)
             self.acknowledge(delivery)
             return

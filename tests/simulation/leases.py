@@ -109,7 +109,7 @@ class Leases:
         if revision is None:
             current = yield self._get(partition)
             assert isinstance(current, Lease)
-            if not current.owner:
+            if current.owner in {"", me}:
                 revision = yield self._put(partition, me, current.revision)
         if isinstance(revision, int):
             self.held[partition] = Held(revision, revision, asked_s + LEASE_TTL_S)

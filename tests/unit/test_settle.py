@@ -2,7 +2,7 @@
 
 import pytest
 
-from hearthmind.bus.settle import Acknowledge, Attempt, Dead, Retry, before_handling, settle
+from hearthmind.bus.settle import Acknowledge, Attempt, Dead, HandedBack, Retry, before_handling, settle
 from hearthmind.errors import Malformed, Unavailable, UnknownVersion
 
 MALFORMED = Malformed(message="Observation", why="it is no JSON")
@@ -34,3 +34,18 @@ def test_a_message_that_ends_every_process_is_not_handled_again() -> None:
     assert before_handling(Attempt(5, deliveries_max=5)) is None
     error = before_handling(Attempt(6, deliveries_max=5))
     assert isinstance(settle(error, Attempt(6, 5)), Dead)
+
+
+def test_what_was_handed_back_unhandled_is_no_reason_to_give_up() -> None:
+    assert before_handling(Attempt(12, deliveries_max=5, handed_back=7)) is None
+    assert settle(KeyError("rank"), Attempt(11, 5, handed_back=7)) == Retry(0.2 * 2**3)
+    error = before_handling(Attempt(13, deliveries_max=5, handed_back=7))
+    assert "delivered 5 times" in str(error)
+
+
+def test_the_newest_that_were_handed_back_are_remembered() -> None:
+    handed_back = HandedBack(kept_max=2)
+    for sequence in (1, 2, 1, 3):
+        handed_back.add("S", sequence)
+    assert [handed_back.times("S", sequence) for sequence in (1, 2, 3)] == [2, 0, 1]
+    assert handed_back.times("T", 1) == 0

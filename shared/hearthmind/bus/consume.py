@@ -3,6 +3,7 @@
 The law: every delivery ends in exactly one settlement by `settle`, or is left to the broker, which delivers it again;
 and a consumer never holds more than it asked for. A pull is open all the time, so that nothing waits for a poll; one that
 asks for more than there is room for by now is closed within `WATCH_EVERY_S`, so that another process gets those messages.
+After each delivery everything else in the process gets its turn: a burst must not keep timers and answers waiting.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import msgspec
@@ -25,7 +26,7 @@ from nats.errors import Error as NatsError
 
 from hearthmind.bus.dead import Letter, bury
 from hearthmind.bus.publish import Publisher
-from hearthmind.bus.settle import Acknowledge, Attempt, Dead, Retry, before_handling, settle
+from hearthmind.bus.settle import Acknowledge, Attempt, Dead, HandedBack, Retry, before_handling, settle
 from hearthmind.errors import HearthmindError
 from hearthmind.telemetry import metrics, names
 
@@ -33,7 +34,10 @@ log = logging.getLogger("hearthmind.bus")
 
 PULL_EXPIRES_S = 30.0
 HEARTBEAT_S = 2.0
+SILENT_MAX_S = 3 * HEARTBEAT_S
+"""Who hears nothing on an open pull for so long is no longer heard either."""
 WATCH_EVERY_S = 0.5
+AT_ONCE_S = 0.001
 PAUSE_S = 0.25
 """How long to wait before asking again for a consumer that is not there, as after a restart of the broker."""
 
@@ -153,6 +157,8 @@ class Consuming:
         self._by_number: dict[str, _Pull] = {}
         self._numbers = 0
         self._settling: set[asyncio.Task[None]] = set()
+        self._handed_back = HandedBack()
+        self._heard_s = 0.0
         self._reconnects = nc.stats["reconnects"]
 
     async def stop(self) -> None:
@@ -171,6 +177,8 @@ class Consuming:
         room: Callable[[], int] = lambda: 256,
     ) -> None:
         """Consumes from a durable consumer; `room` says how many messages may be asked for now."""
+        if not self._pulls:
+            self._heard_s = time.monotonic()
         pull = self._pulls[stream, consumer] = _Pull(stream, consumer, deliveries_max, handle, room)
         await self._open(pull)
 
@@ -180,6 +188,11 @@ class Consuming:
         if pull:
             self._by_number.pop(str(pull.number), None)
             self._in_background(_close(pull.inbox))
+
+    @property
+    def hears(self) -> bool:
+        """Whether the broker still talks to whoever pulls here; who pulls nothing can't tell."""
+        return not self._pulls or time.monotonic() - self._heard_s < SILENT_MAX_S
 
     async def again(self) -> None:
         """Asks again wherever there was no room before."""
@@ -224,22 +237,31 @@ class Consuming:
         pull.again_at_s = time.monotonic() + PAUSE_S
 
     async def _on_message(self, msg: Msg, number: int) -> None:
+        self._heard_s = time.monotonic()
         if not msg.reply.startswith("$JS.ACK."):
             await self._on_status(msg)
             return
         tokens = msg.reply.split(".")
         pull = self._pulls.get((tokens[-7], tokens[-6]))
         if pull is None:
-            await Delivery.of(self._nc, msg, 0).retry(0.001)
+            await self.hand_back(Delivery.of(self._nc, msg, 0))
             return
-        pull.heard_s = time.monotonic()
+        pull.heard_s = self._heard_s
         is_current = number == pull.number  # otherwise it was under way when its pull was taken back
         pull.open_for -= is_current
         self._deliver(pull, Delivery.of(self._nc, msg, pull.deliveries_max))
         if is_current and pull.open_for == 0:
             await self._ask(pull)
+        await asyncio.sleep(0)
+
+    async def hand_back(self, delivery: Delivery) -> None:
+        """It comes again at once, here or elsewhere: it is not, or no longer, for this process to handle."""
+        self._handed_back.add(delivery.stream, delivery.sequence)
+        await delivery.retry(AT_ONCE_S)
 
     def _deliver(self, pull: _Pull, delivery: Delivery) -> None:
+        if times := self._handed_back.times(delivery.stream, delivery.sequence):
+            delivery.attempt = replace(delivery.attempt, handed_back=times)
         error = before_handling(delivery.attempt)
         if error is None:
             try:
@@ -269,7 +291,7 @@ class Consuming:
         status = (msg.headers or {}).get("Status", "")
         if pull is None:
             return
-        pull.heard_s = time.monotonic()
+        pull.heard_s = self._heard_s
         if status == "100":
             return
         if status in {"404", "408"}:
@@ -288,7 +310,7 @@ class Consuming:
             forgotten = self._reconnects != self._nc.stats["reconnects"]
             self._reconnects = self._nc.stats["reconnects"]
             for pull in list(self._pulls.values()):
-                lost = pull.open_for > 0 and now_s - pull.heard_s > 3 * HEARTBEAT_S
+                lost = pull.open_for > 0 and now_s - pull.heard_s > SILENT_MAX_S
                 if forgotten or lost or (pull.open_for == 0 and now_s >= pull.again_at_s):
                     await self._ask(pull)
                 elif pull.open_for > max(0, pull.room()):

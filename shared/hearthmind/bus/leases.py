@@ -2,6 +2,8 @@
 
 The law: of two leases for a partition the later has the higher epoch, and nobody keeps a partition for longer than a round
 after its lease ran out by its own clock. What two owners decide at once in between, the ACTION stream tells apart.
+Leases want a connection of their own: on a busy one their answers stand in line behind thousands of observations. So that a
+process whose other connection is dead does not keep what it can't work on, `is_well` says whether it can.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from hearthmind.errors import HearthmindError, Unavailable
 from hearthmind.flow import ALIVE, LEASE_TTL_S, LEASES, RENEW_EVERY_S
 
 log = logging.getLogger("hearthmind.bus")
+
+PAUSE_S = 0.05
+"""At least so long between two rounds, also where one took long."""
 
 GOODBYE = b"-"
 """Before a name on the subject of the living: this one has given its leases back."""
@@ -68,16 +73,21 @@ class Leases:
     partitions: int
     on_taken: Callable[[Lease], Awaitable[None]]
     on_lost: Callable[[int], Awaitable[None]]
+    is_well: Callable[[], bool] = lambda: True
     held: dict[int, Lease] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _at_work: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     async def stop(self) -> None:
         """Gives all leases back and says goodbye, so that others take them at once; to be called when `run` has ended."""
         for partition in list(self.held):
             await self._give_back(partition)
         with contextlib.suppress(NatsError):
-            await self.nc.publish(ALIVE, GOODBYE + self.me.encode())
+            await self._say(GOODBYE)
+
+    async def _say(self, word: bytes = b"") -> None:
+        await self.nc.publish(ALIVE, word + self.me.encode())
 
     async def _on_alive(self, msg: Msg) -> None:
         who = msg.data[:64].decode(errors="replace")
@@ -90,28 +100,49 @@ class Leases:
     async def run(self) -> None:
         """Takes and renews what falls to this process, again and again."""
         await self.nc.subscribe(ALIVE, cb=self._on_alive)
-        while True:
-            try:
-                await self._round()
-            except HearthmindError as error:
-                log.warning("leases: %s", error)
-            except NatsError as error:
-                log.warning("leases: the broker is away: %s", error)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), RENEW_EVERY_S)
-            self._hurry.clear()
+        try:
+            while True:
+                next_s = time.monotonic() + RENEW_EVERY_S
+                try:
+                    await self._round()
+                except HearthmindError as error:
+                    log.warning("leases: %s", error)
+                except NatsError as error:
+                    log.warning("leases: the broker is away: %s", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), max(PAUSE_S, next_s - time.monotonic()))
+                self._hurry.clear()
+        finally:
+            for task in self._at_work.values():
+                task.cancel()
+            await asyncio.gather(*self._at_work.values(), return_exceptions=True)
+            self._at_work.clear()
 
     async def _round(self) -> None:
-        await self.nc.publish(ALIVE, self.me.encode())
+        """Begins what is to be done now. A partition that takes longer than a round does not keep the others waiting."""
+        wanted = await self._wanted()
+        for partition in (wanted | self.held.keys()) - self._at_work.keys():
+            work = self._hold(partition) if partition in wanted else self._give_back(partition)
+            self._at_work[partition] = asyncio.create_task(work)
+        if not self._at_work:
+            return
+        done, _ = await asyncio.wait(self._at_work.values(), timeout=RENEW_EVERY_S)
+        self._at_work = {partition: task for partition, task in self._at_work.items() if task not in done}
+        for error in [task.exception() for task in done]:
+            if error:
+                raise error
+
+    async def _wanted(self) -> set[int]:
+        """What falls to this process, of which the others are told whether it lives; nothing while it isn't well."""
+        if not self.is_well():
+            if self.held:
+                log.warning("this process hears nothing of its partitions any more, and gives them back")
+            await self._say(GOODBYE)
+            return set()
+        await self._say()
         now_s = time.monotonic()
         self._seen = {member: seen_s for member, seen_s in self._seen.items() if now_s - seen_s < 3 * RENEW_EVERY_S}
-        wanted = share(self.me, self._seen, self.partitions)
-        for partition in set(self.held) - wanted:
-            await self._give_back(partition)
-        results = await asyncio.gather(*(self._hold(partition) for partition in wanted), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        return share(self.me, self._seen, self.partitions)
 
     async def _hold(self, partition: int) -> None:
         lease = self.held.get(partition)
@@ -136,8 +167,8 @@ class Leases:
         asked_s = time.monotonic()
         revision = await self._put(partition, 0)
         if revision is None:
-            owner, free_since = await self._current(partition)
-            revision = await self._put(partition, free_since) if not owner else None
+            owner, since = await self._current(partition)
+            revision = await self._put(partition, since) if owner in {"", self.me} else None
         if revision is not None:
             self.held[partition] = lease = Lease(partition, revision, revision, asked_s + LEASE_TTL_S)
             log.info("partition %d is ours, epoch %d", partition, revision)
