@@ -3,7 +3,7 @@
 The law: every delivery ends in exactly one settlement by `settle`, or is left to the broker, which delivers it again;
 and a consumer never holds more than it asked for. A pull is open all the time, so that nothing waits for a poll; one that
 asks for more than there is room for by now is closed within `WATCH_EVERY_S`, so that another process gets those messages.
-After each delivery everything else in the process gets its turn: a burst must not keep timers and answers waiting.
+Everything else in the process gets its turn after `TURN_S`: a burst must not keep timers and answers waiting.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ SILENT_MAX_S = 3 * HEARTBEAT_S
 """Who hears nothing on an open pull for so long is no longer heard either."""
 WATCH_EVERY_S = 0.5
 AT_ONCE_S = 0.001
+TURN_S = 0.002
+"""So long deliveries are handled one after the other. Shorter turns cost more: each one ends in a write to the broker."""
 PAUSE_S = 0.25
 """How long to wait before asking again for a consumer that is not there, as after a restart of the broker."""
 
@@ -159,6 +161,7 @@ class Consuming:
         self._settling: set[asyncio.Task[None]] = set()
         self._handed_back = HandedBack()
         self._heard_s = 0.0
+        self._turn_ends_s = 0.0
         self._reconnects = nc.stats["reconnects"]
 
     async def stop(self) -> None:
@@ -252,7 +255,9 @@ class Consuming:
         self._deliver(pull, Delivery.of(self._nc, msg, pull.deliveries_max))
         if is_current and pull.open_for == 0:
             await self._ask(pull)
-        await asyncio.sleep(0)
+        if time.monotonic() >= self._turn_ends_s:
+            await asyncio.sleep(0)
+            self._turn_ends_s = time.monotonic() + TURN_S
 
     async def hand_back(self, delivery: Delivery) -> None:
         """It comes again at once, here or elsewhere: it is not, or no longer, for this process to handle."""
