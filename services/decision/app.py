@@ -19,7 +19,7 @@ from hearthmind.contracts.inference import Sampling
 from hearthmind.flow import Consumer
 from hearthmind.models import pools
 from hearthmind.personas import UnknownPersona, personas
-from hearthmind.process import connected, run, until
+from hearthmind.process import connected, look_less_for_garbage, run, until
 from hearthmind.prompting import templates_in
 from hearthmind.settings import Broker, Flow, load
 from hearthmind.telemetry import metrics, names
@@ -118,4 +118,5 @@ def on_stranger() -> Callable[[UnknownPersona], None]:
 
 def main() -> None:
     """Runs the service."""
+    look_less_for_garbage()
     run(SERVICE, serve)

@@ -221,14 +221,17 @@ class Loop(Demand, frozen=True):
 
     def broken(self, asked: Asked) -> str:
         """Where the answer would end such a chain."""
-        deeds, now = asked.history.deeds, self._mark(asked.deed)
-        for length in range(2, self.actions_max + 1):
-            if len(deeds) < length * self.times - 1 or self._mark(deeds[-length]) != now:
+        deeds, now = asked.history.deeds, asked.deed
+        lately = min(self.actions_max - 1, len(deeds))
+        another = next((back for back in range(1, lately + 1) if not self._alike(deeds[-back], now)), self.actions_max)
+        for length in range(another + 1, self.actions_max + 1):  # a shorter chain would be of one deed only
+            if len(deeds) < length * self.times - 1 or not self._alike(deeds[-length], now):
                 continue  # what nearly always is the case
-            chain = [*(self._mark(deeds[-back]) for back in range(length * self.times - 1, 0, -1)), now]
-            if len(set(chain)) > 1 and chain[length:] == chain[:-length]:
+            chain = [*list(deeds)[1 - length * self.times :], now]
+            if all(map(self._alike, chain[length:], chain)):
                 return f"the same {length} deeds {self.times} times over"
         return ""
 
-    def _mark(self, deed: Deed) -> tuple[object, ...]:
-        return (deed.action, deed.arguments) if self.any_state else (deed.action, deed.arguments, deed.state)
+    def _alike(self, one: Deed, other: Deed) -> bool:
+        is_same = one.action == other.action and one.arguments == other.arguments
+        return is_same and (self.any_state or one.state == other.state)

@@ -15,6 +15,7 @@ outcomes and what was recalled come in; each outcome counts once.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -58,6 +59,9 @@ class Recollection(NamedTuple):
     line: str
     decision: str
     """Where it comes from; empty where it is a feeling, or what many decisions led to."""
+
+
+_decision_of = attrgetter("decision")
 
 
 class _Tally(msgspec.Struct):
@@ -203,8 +207,9 @@ class Memory:
     # ---- keeping ---------------------------------------------------------------------------------------------------
 
     def _at(self, decision: str) -> int | None:
-        places = range(len(self.windows) - 1, -1, -1)
-        return next((place for place in places if self.windows[place].decision == decision), None)
+        if decision not in map(_decision_of, self.windows):  # nearly always, and quickly known
+            return None
+        return next(place for place, window in enumerate(self.windows) if window.decision == decision)
 
     def _keep(self, window: Window) -> None:
         at = len(self.windows)

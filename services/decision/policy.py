@@ -12,7 +12,7 @@ The law: what `harmless` returns is legal, and passes wherever anything legal do
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
@@ -39,14 +39,21 @@ WAYS_MAX = 32
 TRIES_MAX = 512
 """Ways in all: nothing forbids that many but a policy that forbids everything."""
 
-Rules = tuple[tuple[str, Rule], ...]
+
+class Bound(NamedTuple):
+    """A rule as it stands for one game."""
+
+    name: str
+    rule: Rule
+    covers: Callable[[str, str], bool]
+    """Whether it speaks of a kind and action."""
 
 
 class Known(NamedTuple):
     """The rules that speak of a kind and action, in the order of the file."""
 
-    rules: Rules
-    whatever: Rules
+    rules: tuple[Bound, ...]
+    whatever: tuple[Bound, ...]
     """Those of them that hold whatever the arguments are."""
     names: frozenset[str]
 
@@ -79,15 +86,22 @@ class Policy:
         return self._broken(rules, observation, answer, history, now_s, Facts(observation.state)) if rules else None
 
     def _broken(
-        self, rules: Rules, observation: Observation, answer: Answer, history: History, now_s: float, facts: Facts
+        self,
+        rules: tuple[Bound, ...],
+        observation: Observation,
+        answer: Answer,
+        history: History,
+        now_s: float,
+        facts: Facts,
     ) -> Violation | None:
-        if self._is_idle(answer.action):  # an NPC may do nothing as often as it likes
-            rules = tuple(each for each in rules if not each[1].demand.is_mild)
-        deed = deed_of(observation, answer, now_s) if any(rule.demand.is_mild for _, rule in rules) else NO_DEED
-        for name, rule in rules:
-            asked = Asked(answer, deed, history, facts, partial(self._covers, name, observation.game))
-            if why := rule.demand.broken(asked):
-                return Violation(name, f"{rule.says} ({why})", rule.demand.is_mild)
+        is_idle, deed = self._is_idle(answer.action), NO_DEED
+        for name, rule, covers in rules:
+            if is_mild := rule.demand.is_mild:
+                if is_idle:
+                    continue  # an NPC may do nothing as often as it likes
+                deed = deed_of(observation, answer, now_s) if deed is NO_DEED else deed
+            if why := rule.demand.broken(Asked(answer, deed, history, facts, covers)):
+                return Violation(name, f"{rule.says} ({why})", is_mild)
         return None
 
     # ---- what may be done ------------------------------------------------------------------------------------------
@@ -128,9 +142,13 @@ class Policy:
         if known is None:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            rules = tuple((name, rule) for name, rule in self.file.rules.items() if rule.covers(game, kind, action))
-            whatever = tuple(each for each in rules if not each[1].demand.minds_arguments)
-            known = self._known[key] = Known(rules, whatever, frozenset(name for name, _ in rules))
+            rules = tuple(
+                Bound(name, rule, partial(self._covers, name, game))
+                for name, rule in self.file.rules.items()
+                if rule.covers(game, kind, action)
+            )
+            whatever = tuple(bound for bound in rules if not bound.rule.demand.minds_arguments)
+            known = self._known[key] = Known(rules, whatever, frozenset(bound.name for bound in rules))
         return known
 
     def _covers(self, rule: str, game: str, kind: str, action: str) -> bool:

@@ -30,7 +30,8 @@ _NAME = re.compile(rb'"name"\s*:\s*("[^"\\]*")')
 _PLAIN, _CLOCK, _FOE = range(3)
 
 _facts = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_sorts: dict[str, int] = {}
+_names: dict[str, tuple[int, int, bytes]] = {}
+"""Of each name its sort and its sum, also as bytes."""
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -66,12 +67,11 @@ def _read(observation: Observation) -> Situation:
     fingerprint = 0
     foes: list[bytes] = []
     for name, raw in _first_level(observation.state):
-        sort = _sort_of(name)
+        sort, called, called_bytes = _names.get(name) or _read_name(name)
         if sort == _CLOCK:
             continue
         value = bytes(raw)
-        called = crc32(name.encode())
-        fingerprint = crc32(value, crc32(called.to_bytes(4, "big"), fingerprint)) or 1
+        fingerprint = crc32(value, crc32(called_bytes, fingerprint)) or 1
         if sort == _FOE:
             foes.append(_named(value))
         if len(value) <= PLAIN_MAX_BYTES:
@@ -105,14 +105,13 @@ def _first_level(state: msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
         return [("", state)] if bytes(state).strip(b"[]nul \t\r\n") else []
 
 
-def _sort_of(name: str) -> int:
-    sort = _sorts.get(name)
-    if sort is None:
-        sort = _CLOCK if CLOCKS.fullmatch(name) else _FOE if FOES.fullmatch(name) else _PLAIN
-        if len(_sorts) >= NAMES_MAX:
-            _sorts.clear()
-        _sorts[name] = sort
-    return sort
+def _read_name(name: str) -> tuple[int, int, bytes]:
+    sort = _CLOCK if CLOCKS.fullmatch(name) else _FOE if FOES.fullmatch(name) else _PLAIN
+    called = crc32(name.encode())
+    if len(_names) >= NAMES_MAX:
+        _names.clear()
+    known = _names[name] = sort, called, called.to_bytes(4, "big")
+    return known
 
 
 def _named(value: bytes) -> bytes:

@@ -11,7 +11,7 @@ import difflib
 import functools
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +30,8 @@ ADAPTER = r"^([A-Za-z0-9_-]{1,64}(@[1-9][0-9]{0,8})?)?\Z"
 DECLARED = Path(__file__).parents[2] / "infra" / "triage.yaml"
 """The rules that come with this checkout."""
 FILE_MAX_BYTES = 1024 * 1024
+KNOWN_MAX = 1_024
+"""So many kinds of games are looked up once; a game has a few, and one that makes them up without end gets no more."""
 
 Plain = bool | int | float | str
 Words = str | tuple[str, ...]  # without bounds: a union of a bounded string and an array is more than msgspec can take
@@ -77,12 +79,14 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     facts: Annotated[dict[str, Plain | Span], msgspec.Meta(max_length=16)] = {}
     """Facts of the state by their path, such as `village.threat`: a value, or what it is above, below or one of."""
 
+    def speaks_of(self, game: str, kind: str) -> bool:
+        """Whether observations of this kind may be among them."""
+        return _is(self.game, game) and _is(self.kind, kind)
+
     def fits(self, observation: Observation, state: State) -> bool:
-        """Whether the observation is one of them."""
+        """Whether the observation, of a kind that it speaks of, is one of them."""
         return (
-            _is(self.game, observation.game)
-            and _is(self.kind, observation.kind)
-            and self.priority_min <= observation.priority <= self.priority_max
+            self.priority_min <= observation.priority <= self.priority_max
             and self.actions_min <= len(observation.legal_actions) <= self.actions_max
             and (self.parameters is None or self.parameters == any(a.parameters for a in observation.legal_actions))
             and (self.texts is None or self.texts == bool(observation.texts))
@@ -176,21 +180,34 @@ class Triage:
     pools: Mapping[str, str]
     """The pool of each declared model."""
     budgets: Allowances = UNLIMITED
+    _known: dict[tuple[str, str], tuple[tuple[Rule, ...], str]] = field(default_factory=dict, repr=False, compare=False)
+    """Of a game's kind the rules that speak of it, and the key of the short setting that does."""
 
     def route(self, observation: Observation) -> Route:
         """Where this one goes."""
         state = State(observation)
-        rule = next((rule for rule in self.rules if rule.when.fits(observation, state)), _NO_RULE)
+        rules, key = self._known_of(observation.game, observation.kind)
+        rule = next((rule for rule in rules if rule.when.fits(observation, state)), _NO_RULE)
         model, adapter, why = rule.model, rule.adapter, rule.why
-        for key in (f"{observation.game}/{observation.kind}", observation.kind, f"{observation.game}/*", "*"):
-            if key in self.chosen:
-                why = f"{KEY} says {key}={self.chosen[key]}"
-                model, _, adapter = self.chosen[key].partition(":")
-                break
+        if key:
+            why = f"{KEY} says {key}={self.chosen[key]}"
+            model, _, adapter = self.chosen[key].partition(":")
         tier = rule.tier or tier_of(observation.priority)
         if model == RULES:
             return Route("", "", tier, rule.template, why)
         return Route(model, self.pools[model], tier, rule.template, why, adapter, rule.reuse)
+
+    def _known_of(self, game: str, kind: str) -> tuple[tuple[Rule, ...], str]:
+        known = self._known.get((game, kind))
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            keys = (f"{game}/{kind}", kind, f"{game}/*", "*")
+            known = self._known[game, kind] = (
+                tuple(rule for rule in self.rules if rule.when.speaks_of(game, kind)),
+                next((key for key in keys if key in self.chosen), ""),
+            )
+        return known
 
     @property
     def models(self) -> frozenset[str]:

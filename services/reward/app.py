@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import gc
 import logging
 import os
 import secrets
@@ -28,7 +27,7 @@ from hearthmind.bus.connect import close, connect
 from hearthmind.bus.publish import Publisher
 from hearthmind.flow import Consumer
 from hearthmind.health import Need
-from hearthmind.process import connected, run, until
+from hearthmind.process import connected, look_less_for_garbage, run, until
 from hearthmind.settings import Broker, Store, load
 from hearthmind.store.engine import create_engine
 from hearthmind.store.reach import Reach
@@ -42,9 +41,6 @@ from services.reward.upkeep import Upkeep
 SERVICE = "reward"
 
 log = logging.getLogger("hearthmind.reward")
-
-GARBAGE_LOOKS = (100_000, 50, 100)
-"""How seldom Python looks for circular garbage: batches of rows have none, and each look goes through all of them."""
 
 KEPT_BYTES = 256 * 1024 * 1024
 """So much memory stays with the process from batch to batch. Otherwise the C library gives back what a batch took, and takes it
@@ -194,5 +190,5 @@ def keep_memory() -> None:
 def main() -> None:
     """Runs the service."""
     keep_memory()
-    gc.set_threshold(*GARBAGE_LOOKS)
+    look_less_for_garbage()
     run(SERVICE, serve)
