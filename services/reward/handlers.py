@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +31,7 @@ from hearthmind.flow import Consumer
 from hearthmind.store.engine import Connection, Engine, transaction
 from hearthmind.store.ingest import add_letters
 from hearthmind.store.read import lost
-from hearthmind.store.rows import OutcomeRow
+from hearthmind.store.rows import Key, OutcomeRow, RewardRow
 from hearthmind.telemetry import metrics, names, trace
 from services.reward.letters import letter_row
 from services.reward.reading import Incoming, readable_of
@@ -138,6 +138,9 @@ class Handlers:
         """Looks for outcomes that were left behind, again and again."""
         while True:
             swept = await self._attempt("sweep", partial(sweep, settings=self._settings, registry=self._registry))
+            if swept:
+                _count(swept)
+                await self._tell((), {(row.game, row.decision): row.reward for row in swept})
             self._lost = await self._attempt("count", lost) or self._lost
             if swept is None or len(swept) < self._settings.sweep_max:
                 await asyncio.sleep(self._settings.sweep_every_s)
@@ -155,8 +158,7 @@ class Handlers:
             middle = len(batch) // 2
             return await self._store(batch[:middle]) + await self._store(batch[middle:])
         rewards = {(row.game, row.decision): row.reward for row in rewarded}
-        for game, experiences in Counter(row.game for row in rewarded).items():
-            metrics.count(names.EXPERIENCES, experiences, {names.GAME: game})
+        _count(rewarded)
         return [Done(incoming, None, rewards.get(incoming.key)) for incoming in batch]
 
     async def _patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -184,7 +186,10 @@ class Handlers:
 
     async def _confirm(self, stored: Sequence[Done]) -> None:
         rewards = {each.incoming.key: each.reward for each in stored if each.reward is not None}
-        for message in confirmations((each.incoming for each in stored), rewards):
+        await self._tell((each.incoming for each in stored), rewards)
+
+    async def _tell(self, stored: Iterable[Incoming], rewards: Mapping[Key, float]) -> None:
+        for message in confirmations(stored, rewards):
             try:
                 await self._nc.publish(ids.stored_subject(message.game), encode(message))
             except NatsError as error:
@@ -200,6 +205,11 @@ class Handlers:
             await settle_delivery(delivery, error, self._publisher)
         except HearthmindError as cause:
             log.warning("%s is left to the broker: %s", delivery.subject, cause)
+
+
+def _count(rewarded: Iterable[RewardRow]) -> None:
+    for game, experiences in Counter(row.game for row in rewarded).items():
+        metrics.count(names.EXPERIENCES, experiences, {names.GAME: game})
 
 
 async def _read(

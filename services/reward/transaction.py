@@ -140,12 +140,15 @@ async def _reward(
 
 
 def confirmations(batch: Iterable[Incoming], rewards: Mapping[Key, float] = NO_REWARDS) -> list[OutcomesStored]:
-    """What the games are told: the decisions whose outcomes are stored now, or were before, and what they were worth."""
+    """What the games are told: the decisions whose outcomes are stored now, or were before, and what was worth how much that is
+    an experience since now. An outcome may have been stored long before its decision."""
     by_game: dict[str, dict[str, None]] = {}
     for each in batch:
         if each.part == OUTCOME:
             by_game.setdefault(each.row.game, {})[each.row.decision] = None
     told = []
+    for game, decision in rewards:
+        by_game.setdefault(game, {})[decision] = None
     for game, decisions in by_game.items():
         for start in range(0, len(decisions), STORED_MAX):
             named = tuple(decisions)[start : start + STORED_MAX]

@@ -237,9 +237,7 @@ async def test_what_is_handed_back_unhandled_is_never_given_up(
     assert (await nc.jetstream().stream_info("DEAD")).state.messages == 0
 
 
-async def test_in_a_burst_everybody_else_gets_a_turn(
-    nc: Nats, publisher: Publisher, consuming: Consuming
-) -> None:
+async def test_in_a_burst_everybody_else_gets_a_turn(nc: Nats, publisher: Publisher, consuming: Consuming) -> None:
     turns, seen = 0, list[int]()
 
     async def take_turns() -> None:

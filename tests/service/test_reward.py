@@ -47,7 +47,7 @@ from hearthmind.testing.waiting import until
 
 ROOT = Path(__file__).parents[2]
 GAMES = (
-    *("whole", "parked", "fallback", "bad", "future", "second", "unknown", "taken"),
+    *("whole", "parked", "forgotten", "fallback", "bad", "future", "second", "unknown", "taken"),
     *("killed", "twice", "database", "broker", "dropped", "traced", "rated", "recalled"),
 )
 FACTS: dict[str, Fact] = {"victory": True, "own_losses": 5, "enemy_losses": 10, "resources_gained": 1_000, "rank": 4}
@@ -131,6 +131,7 @@ class Game:
     name: str
     nc: Nats
     confirmed: set[str] = field(default_factory=set)
+    worth: dict[str, float] = field(default_factory=dict)
 
     def action(self, decision: str, npc: str = "p1") -> tuple[str, bytes, str]:
         action = ActionChosen(
@@ -210,7 +211,9 @@ async def game(rig: Rig, request: pytest.FixtureRequest) -> AsyncIterator[Game]:
     made = Game(name, nc)
 
     async def on_stored(msg: Msg) -> None:
-        made.confirmed.update(msgspec.json.decode(msg.data, type=OutcomesStored).decisions)
+        stored = msgspec.json.decode(msg.data, type=OutcomesStored)
+        made.confirmed.update(stored.decisions)
+        made.worth |= stored.rewards
 
     await nc.subscribe(ids.stored_subject(name), cb=on_stored)
     await nc.flush()
@@ -279,6 +282,17 @@ async def test_an_outcome_may_come_before_its_action(rig: Rig, game: Game) -> No
         assert await rig.experiences(game.name) == (0, 0)
         await rig.send([game.action(decision) for decision in numbers])
         await until_stored(rig, game, 20)
+        await until(lambda: len(game.worth) == 20)
+
+
+@of("forgotten")
+async def test_what_an_outcome_was_worth_is_said_although_nobody_knows_its_decision(rig: Rig, game: Game) -> None:
+    async with rig.serving("forgotten", HEARTHMIND_REWARD__PARK_MAX_S="0.5", HEARTHMIND_REWARD__SWEEP_EVERY_S="0.1"):
+        await rig.send([game.outcome("d1")])
+        await until(lambda: bool(game.worth))
+    assert game.confirmed == {"d1"}
+    assert game.worth == {"d1": pytest.approx(REWARD)}
+    assert await rig.experiences(game.name) == (1, 1)
 
 
 @of("fallback")

@@ -55,7 +55,7 @@ class OutcomesStored(Message, frozen=True, kw_only=True, tag="outcomes_stored"):
     game: Id
     decisions: tuple[Id, ...]
     rewards: dict[Id, float] = {}
-    """What those of them were worth that became experiences at once."""
+    """What those of them were worth that are experiences by now; of others it is said later, when their decision is known too."""
 
 
 class ReplyRated(Message, frozen=True, kw_only=True, tag="reply_rated"):

@@ -105,5 +105,8 @@ def test_confirmations_name_each_decision_once_by_game_and_stay_small() -> None:
 
 
 def test_confirmations_say_what_was_worth_how_much_as_far_as_that_is_known() -> None:
-    (told,) = confirmations([happened("d1"), happened("d2")], {("realm", "d2"): 0.5, ("other", "d1"): 9.0})
-    assert told.rewards == {"d2": 0.5}
+    told = confirmations([happened("d1"), happened("d2")], {("realm", "d2"): 0.5, ("other", "d1"): 9.0})
+    assert [(each.game, each.decisions, each.rewards) for each in told] == [
+        ("realm", ("d1", "d2"), {"d2": 0.5}),
+        ("other", ("d1",), {"d1": 9.0}),
+    ]
