@@ -180,7 +180,9 @@ class Triage:
     pools: Mapping[str, str]
     """The pool of each declared model."""
     budgets: Allowances = UNLIMITED
-    _known: dict[tuple[str, str], tuple[tuple[Rule, ...], str]] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[tuple[str, str], tuple[tuple[Rule, ...], str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     """Of a game's kind the rules that speak of it, and the key of the short setting that does."""
 
     def route(self, observation: Observation) -> Route:

@@ -48,6 +48,8 @@ class Proxy:
         self.port: int = self._socket.getsockname()[1]
         self.swallowed = 0
         """How many bytes nobody heard."""
+        self.accepted = 0
+        """How many connections there have been."""
         self._links: set[_Link] = set()
         self._refuses = self._swallows = False
         self._delay_s = 0.0
@@ -110,6 +112,7 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        self.accepted += 1
         link = _Link(writer, to_broker, self._swallows)
         self._links.add(link)
         there = asyncio.create_task(self._hand_on(link, reader, to_broker))

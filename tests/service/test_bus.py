@@ -370,12 +370,18 @@ async def test_a_partition_that_is_slow_to_take_keeps_no_other_waiting(nc: Nats,
 
 async def test_who_is_not_well_gives_its_partitions_back_and_comes_again(nc: Nats, publisher: Publisher) -> None:
     await provision(nc, partitions=4)
+    is_well = True
+
+    async def well() -> bool:
+        return is_well
+
     one, two = Owner(nc, publisher, "one", 4), Owner(nc, publisher, "two", 4)
+    one.leases.is_well = well
     await until(lambda: len(one.held) == len(two.held) == 2)
-    one.leases.is_well = lambda: False
+    is_well = False
     await until(lambda: two.held == set(range(4)))
     assert one.held == set()
-    one.leases.is_well = lambda: True
+    is_well = True
     await until(lambda: len(one.held) == len(two.held) == 2)
     await one.end()
     await two.end()

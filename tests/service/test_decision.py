@@ -323,6 +323,7 @@ async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(own_rig: 
         (healthy,) = await rig.until_owned()
         async with rig.deciding(NATS_URL=address), connect(rig.server.url, game="realm") as mind:
             await rig.until_owned(by=2)
+            before = proxy.accepted
             async with proxy.half_open(but=LEASES_ONLY):
                 assert await rig.until_owned(by=1) == {healthy}
                 asking = (
@@ -331,6 +332,7 @@ async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(own_rig: 
                 )
                 told = await asyncio.gather(*asking)
             await rig.until_owned(by=2)
+            assert proxy.accepted > before, "it has a new connection"
     assert {each.source for each in told} == {RULES}
 
 

@@ -34,6 +34,7 @@ log = logging.getLogger("hearthmind.bus")
 
 PULL_EXPIRES_S = 30.0
 HEARTBEAT_S = 2.0
+ASK_WITHIN_S = 1
 SILENT_MAX_S = 3 * HEARTBEAT_S
 """Who hears nothing on an open pull for so long is no longer heard either."""
 WATCH_EVERY_S = 0.5
@@ -192,10 +193,15 @@ class Consuming:
             self._by_number.pop(str(pull.number), None)
             self._in_background(_close(pull.inbox))
 
-    @property
-    def hears(self) -> bool:
-        """Whether the broker still talks to whoever pulls here; who pulls nothing can't tell."""
-        return not self._pulls or time.monotonic() - self._heard_s < SILENT_MAX_S
+    async def hears(self) -> bool:
+        """Whether the broker still talks to whoever pulls here; who pulls nothing asks it."""
+        if self._pulls:
+            return time.monotonic() - self._heard_s < SILENT_MAX_S
+        try:
+            await self._nc.flush(ASK_WITHIN_S)
+        except (NatsError, TimeoutError):
+            return False
+        return self._nc.is_connected
 
     async def again(self) -> None:
         """Asks again wherever there was no room before."""

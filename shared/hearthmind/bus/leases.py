@@ -63,6 +63,10 @@ class Lease:
     until_s: float
 
 
+async def _always() -> bool:
+    return True
+
+
 @dataclass
 class Leases:
     """Takes, renews and gives back the leases of one process."""
@@ -73,7 +77,7 @@ class Leases:
     partitions: int
     on_taken: Callable[[Lease], Awaitable[None]]
     on_lost: Callable[[int], Awaitable[None]]
-    is_well: Callable[[], bool] = lambda: True
+    is_well: Callable[[], Awaitable[bool]] = _always
     held: dict[int, Lease] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,11 +95,11 @@ class Leases:
 
     async def _on_alive(self, msg: Msg) -> None:
         who = msg.data[:64].decode(errors="replace")
-        if msg.data.startswith(GOODBYE):
-            self._seen.pop(who[len(GOODBYE) :], None)
-            self._hurry.set()
-        else:
+        if not msg.data.startswith(GOODBYE):
             self._seen[who] = time.monotonic()
+        elif (gone := who[len(GOODBYE) :]) != self.me:
+            self._seen.pop(gone, None)
+            self._hurry.set()
 
     async def run(self) -> None:
         """Takes and renews what falls to this process, again and again."""
@@ -134,7 +138,7 @@ class Leases:
 
     async def _wanted(self) -> set[int]:
         """What falls to this process, of which the others are told whether it lives; nothing while it isn't well."""
-        if not self.is_well():
+        if not await self.is_well():
             if self.held:
                 log.warning("this process hears nothing of its partitions any more, and gives them back")
             await self._say(GOODBYE)
