@@ -317,7 +317,9 @@ async def test_leases_do_not_wait_behind_what_the_service_hears(folder: Path, ca
     assert "no longer ours" not in caplog.text
 
 
-async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(own_rig: Rig) -> None:
+async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(
+    own_rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
     rig = own_rig
     async with behind(rig) as (proxy, address), rig.deciding_elsewhere():
         (healthy,) = await rig.until_owned()
@@ -334,6 +336,7 @@ async def test_who_hears_nothing_any_more_does_not_keep_its_partitions(own_rig: 
             await rig.until_owned(by=2)
             assert proxy.accepted > before, "it has a new connection"
     assert {each.source for each in told} == {RULES}
+    assert caplog.text.count("gives them back") == 1, "it takes none while it hears nothing"
 
 
 async def test_others_take_over_from_a_killed_process(own_rig: Rig) -> None:
