@@ -63,7 +63,7 @@ async def serve(stop: asyncio.Event) -> None:
 
     await learn(clock, nc, "OBSERVATION", f"{SERVICE}_0", broker.start_within_s)
     await handlers.beside.start()
-    leases = Leases(leasing, leases_publisher, me, flow_settings.partitions, taken, lost, is_well=consuming.hears)
+    leases = Leases(leasing, leases_publisher, me, flow_settings.partitions, taken, lost, consuming.hears)
     work = (
         keep_time(clock, nc, "OBSERVATION", f"{SERVICE}_0"),
         handlers.keep_alive(),

@@ -7,6 +7,7 @@ level: what lies deeper counts as a whole. What only tells the time counts for n
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -30,8 +31,6 @@ _NAME = re.compile(rb'"name"\s*:\s*("[^"\\]*")')
 _PLAIN, _CLOCK, _FOE = range(3)
 
 _facts = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_names: dict[str, tuple[int, int, bytes]] = {}
-"""Of each name its sort and its sum, also as bytes."""
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -67,7 +66,7 @@ def _read(observation: Observation) -> Situation:
     fingerprint = 0
     foes: list[bytes] = []
     for name, raw in _first_level(observation.state):
-        sort, called, called_bytes = _names.get(name) or _read_name(name)
+        sort, called, called_bytes = _read_name(name)
         if sort == _CLOCK:
             continue
         value = bytes(raw)
@@ -105,13 +104,12 @@ def _first_level(state: msgspec.Raw) -> list[tuple[str, msgspec.Raw]]:
         return [("", state)] if bytes(state).strip(b"[]nul \t\r\n") else []
 
 
+@lru_cache(NAMES_MAX)
 def _read_name(name: str) -> tuple[int, int, bytes]:
+    """Its sort and its sum, also as bytes."""
     sort = _CLOCK if CLOCKS.fullmatch(name) else _FOE if FOES.fullmatch(name) else _PLAIN
     called = crc32(name.encode())
-    if len(_names) >= NAMES_MAX:
-        _names.clear()
-    known = _names[name] = sort, called, called.to_bytes(4, "big")
-    return known
+    return sort, called, called.to_bytes(4, "big")
 
 
 def _named(value: bytes) -> bytes:

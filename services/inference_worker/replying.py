@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hearthmind.bus.connect import Connection
-from hearthmind.bus.consume import Delivery
+from hearthmind.bus.consume import AT_ONCE_S, Delivery
 from hearthmind.bus.wire import MESSAGE_BYTES_MAX, encode
 from hearthmind.contracts.inference import ENGINE, Infer, Inferred
 from hearthmind.ids import answer_subject, reply_subject
@@ -71,7 +71,7 @@ async def let_go(ticket: Ticket, why: str) -> None:
 
 
 async def give_back(
-    ticket: Ticket, why: str = "it went back to the broker, since this worker stops", after_s: float = 0.001
+    ticket: Ticket, why: str = "it went back to the broker, since this worker stops", after_s: float = AT_ONCE_S
 ) -> None:
     """Another worker may have it, at once or after a time."""
     await ticket.delivery.retry(after_s)

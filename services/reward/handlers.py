@@ -139,8 +139,7 @@ class Handlers:
         while True:
             swept = await self._attempt("sweep", partial(sweep, settings=self._settings, registry=self._registry))
             if swept:
-                _count(swept)
-                await self._tell((), {(row.game, row.decision): row.reward for row in swept})
+                await self._tell((), _counted(swept))
             self._lost = await self._attempt("count", lost) or self._lost
             if swept is None or len(swept) < self._settings.sweep_max:
                 await asyncio.sleep(self._settings.sweep_every_s)
@@ -157,8 +156,7 @@ class Handlers:
             log.warning("a batch of %d could not be stored, trying its halves: %s", len(batch), reason_of(error))
             middle = len(batch) // 2
             return await self._store(batch[:middle]) + await self._store(batch[middle:])
-        rewards = {(row.game, row.decision): row.reward for row in rewarded}
-        _count(rewarded)
+        rewards = _counted(rewarded)
         return [Done(incoming, None, rewards.get(incoming.key)) for incoming in batch]
 
     async def _patiently(self, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -207,9 +205,11 @@ class Handlers:
             log.warning("%s is left to the broker: %s", delivery.subject, cause)
 
 
-def _count(rewarded: Iterable[RewardRow]) -> None:
+def _counted(rewarded: Sequence[RewardRow]) -> dict[Key, float]:
+    """What each of these new experiences is worth."""
     for game, experiences in Counter(row.game for row in rewarded).items():
         metrics.count(names.EXPERIENCES, experiences, {names.GAME: game})
+    return {(row.game, row.decision): row.reward for row in rewarded}
 
 
 async def _read(

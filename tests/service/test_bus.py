@@ -300,13 +300,17 @@ class Owner:
         self.epochs: dict[int, int] = {}
         self.lost: list[int] = []
         self.slow: dict[int, asyncio.Event] = {}
-        self.leases = Leases(nc, publisher, name, partitions, self._taken, self._lost)
+        self.is_well = True
+        self.leases = Leases(nc, publisher, name, partitions, self._taken, self._lost, self._is_well)
         self.task = asyncio.create_task(self.leases.run())
 
     async def _taken(self, lease: Lease) -> None:
         self.epochs[lease.partition] = lease.epoch
         if lease.partition in self.slow:
             await self.slow[lease.partition].wait()
+
+    async def _is_well(self) -> bool:
+        return self.is_well
 
     async def _lost(self, partition: int) -> None:
         assert partition not in self.leases.held
@@ -370,18 +374,12 @@ async def test_a_partition_that_is_slow_to_take_keeps_no_other_waiting(nc: Nats,
 
 async def test_who_is_not_well_gives_its_partitions_back_and_comes_again(nc: Nats, publisher: Publisher) -> None:
     await provision(nc, partitions=4)
-    is_well = True
-
-    async def well() -> bool:
-        return is_well
-
     one, two = Owner(nc, publisher, "one", 4), Owner(nc, publisher, "two", 4)
-    one.leases.is_well = well
     await until(lambda: len(one.held) == len(two.held) == 2)
-    is_well = False
+    one.is_well = False
     await until(lambda: two.held == set(range(4)))
     assert one.held == set()
-    is_well = True
+    one.is_well = True
     await until(lambda: len(one.held) == len(two.held) == 2)
     await one.end()
     await two.end()

@@ -7,6 +7,7 @@ from functools import partial
 
 from hearthmind import ids
 from hearthmind.bus.clock import BrokerClock
+from hearthmind.bus.consume import AT_ONCE_S
 from hearthmind.bus.settle import HandedBack, before_handling
 from hearthmind.bus.wire import decode, encode
 from hearthmind.contracts.decision import DecisionMade
@@ -30,7 +31,6 @@ from .world import EPOCH_S, Alarm, World
 
 POLICY = read_policy()
 """Read once for all lives."""
-AT_ONCE_S = 0.001
 DETAIL_GIVE_UP_S = 10.0
 
 

@@ -26,7 +26,7 @@ from nats.errors import ConnectionClosedError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
-from hearthmind.bus.consume import Delivery
+from hearthmind.bus.consume import AT_ONCE_S, Delivery
 from hearthmind.flow import Consumer
 
 log = logging.getLogger("hearthmind.bus")
@@ -89,7 +89,7 @@ class Batches:
         with contextlib.suppress(NatsError):
             await self._bound.unsubscribe()
         for delivery in self._came:
-            await delivery.retry(0.001)
+            await delivery.retry(AT_ONCE_S)
         self._came.clear()
 
     def _hear(self, subject: str, reply: str, headers: Headers, data: bytes) -> None:

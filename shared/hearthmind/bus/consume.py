@@ -39,6 +39,7 @@ SILENT_MAX_S = 3 * HEARTBEAT_S
 """Who hears nothing on an open pull for so long is no longer heard either."""
 WATCH_EVERY_S = 0.5
 AT_ONCE_S = 0.001
+"""After this a message comes again that is for somebody else to handle."""
 TURN_S = 0.002
 """So long deliveries are handled one after the other. Shorter turns cost more: each one ends in a write to the broker."""
 PAUSE_S = 0.25

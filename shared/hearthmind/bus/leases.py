@@ -63,10 +63,6 @@ class Lease:
     until_s: float
 
 
-async def _always() -> bool:
-    return True
-
-
 @dataclass
 class Leases:
     """Takes, renews and gives back the leases of one process."""
@@ -77,7 +73,7 @@ class Leases:
     partitions: int
     on_taken: Callable[[Lease], Awaitable[None]]
     on_lost: Callable[[int], Awaitable[None]]
-    is_well: Callable[[], Awaitable[bool]] = _always
+    is_well: Callable[[], Awaitable[bool]]
     held: dict[int, Lease] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
